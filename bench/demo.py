@@ -1,0 +1,131 @@
+"""`make demo`: one streamed answer through the gateway, then a short paired measurement."""
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+import openai
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletionMessageParam
+from openai.types.shared_params import ResponseFormatJSONSchema
+
+from bench.child import ready_child
+from bench.edge import finish, run_until_done
+from bench.engines import free_port
+from bench.errors import EngineFailedError, UnusableError
+from bench.progress import Teller, teller
+from bench.provenance import BUNDLED
+from bench.record import Settings
+from bench.report import render_report
+from bench.run import run_bench
+from bench.summary import summarise
+from neuron.local.corpus import Example, held_out
+from neuron.pair import Pair, load_pair
+
+READY_S = 300.0
+REQUEST_S = 60.0
+WORKLOADS = ("json_extract", "tool_call", "sql", "hex")
+SETTINGS = Settings(
+    workloads=WORKLOADS,
+    prompts=3,
+    rounds=1,
+    concurrency=(1,),
+    max_tokens=112,
+    seed=1,
+    guided=False,
+    warmup=1,
+)
+
+
+async def demo(tell: Teller) -> None:
+    pair = load_pair("local")
+    click.echo(
+        f"Pair {pair.name}: bundled Qwen2-architecture draft and target, real vLLM on this CPU, "
+        f"K = {pair.num_draft_tokens}.\n{BUNDLED}\n"
+    )
+    await _answer(pair, tell)
+    tell.say("now the same target with and without its draft, a few prompts of each kind")
+    result = await run_bench(pair, SETTINGS, tell.say, tell.step)
+    summary = summarise(result)
+    click.echo("\n" + render_report(result, summary), nl=False)
+    click.echo(
+        f"\nA taste with {SETTINGS.prompts} prompts per workload; `bench` measures all of them."
+    )
+    if summary.faults:
+        raise UnusableError("Speculative output was not the plain output; see the lines above.")
+
+
+async def _answer(pair: Pair, tell: Teller) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    argv = (sys.executable, "-m", "server", "--host", "127.0.0.1", "--port", str(port))
+    tell.say("starting the gateway, which starts the speculative engine (about half a minute)")
+    started = time.monotonic()
+    with TemporaryDirectory(prefix="demo-") as folder:
+        log = Path(folder) / "gateway.log"
+        async with ready_child("gateway", argv, f"{url}/health/ready", log, READY_S):
+            tell.say(f"ready after {time.monotonic() - started:.0f} s at {url}")
+            await _stream(url, pair, held_out("json_extract", 1, seed=SETTINGS.seed)[0])
+
+
+async def _stream(url: str, pair: Pair, example: Example) -> None:
+    prompt = example.messages[-1]["content"]
+    click.echo(f"> {prompt}\n")
+    messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": prompt}]
+    usage: CompletionUsage | None = None
+    async with openai.AsyncOpenAI(
+        base_url=f"{url}/v1", api_key="none", timeout=REQUEST_S, max_retries=0
+    ) as client:
+        try:
+            stream = await client.chat.completions.create(
+                model=pair.served_model_name,
+                messages=messages,
+                response_format=_format(example.schema or {}),
+                temperature=0,
+                max_tokens=200,
+                stream=True,
+                stream_options={"include_usage": True},
+            )
+            async with stream:
+                async for event in stream:
+                    usage = event.usage or usage
+                    text = event.choices[0].delta.content if event.choices else None
+                    click.echo(text or "", nl=False)
+        except openai.OpenAIError as error:
+            raise EngineFailedError(f"The gateway did not answer the request: {error}") from error
+    click.echo(f"\n\n{_counted(usage)}\n")
+
+
+def _format(schema: Mapping[str, Any]) -> ResponseFormatJSONSchema:
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "schema": dict(schema), "strict": True},
+    }
+
+
+def _counted(usage: CompletionUsage | None) -> str:
+    details = usage.completion_tokens_details if usage else None
+    if usage is None or details is None:
+        raise EngineFailedError("The gateway's answer came without usage.")
+    return (
+        f"{usage.completion_tokens} tokens; of the draft's proposals "
+        f"{details.accepted_prediction_tokens} accepted, "
+        f"{details.rejected_prediction_tokens} rejected."
+    )
+
+
+async def _main() -> None:
+    with teller() as tell:
+        await demo(tell)
+
+
+def main() -> None:
+    sys.exit(finish("demo", lambda: run_until_done(_main())))
+
+
+if __name__ == "__main__":
+    main()

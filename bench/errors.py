@@ -1,0 +1,34 @@
+"""What can go wrong in a bench run, one class per exit code."""
+
+from neuron.errors import SpecserveError
+
+EXIT_CODES = {
+    0: "measured, or the report was printed",
+    1: "internal error",
+    2: "bad option, pair or result file",
+    3: "weights are not there",
+    4: "an engine or the gateway did not start, or died",
+    5: "measured but unusable: output not identical, or a series is missing",
+    6: "--require-faster: the structured workloads are not shown to be faster",
+    130: "interrupted",
+}
+
+
+class BenchError(SpecserveError):
+    exit_code = 1
+
+
+class UsageProblemError(BenchError):
+    exit_code = 2
+
+
+class EngineFailedError(BenchError):
+    exit_code = 4
+
+
+class UnusableError(BenchError):
+    exit_code = 5
+
+
+class NotFasterError(BenchError):
+    exit_code = 6

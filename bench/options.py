@@ -1,0 +1,123 @@
+"""Options that several commands share, and the checks that must come before anything slow."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from bench.errors import UsageProblemError
+from bench.record import Settings
+from bench.stats import MIN_PROMPTS
+from bench.workloads import choose
+from neuron.pair import Pair, load_pair
+
+PLOT_SUFFIXES = {".png", ".svg", ".pdf"}
+Command = Callable[..., Any]
+
+
+class Levels(click.ParamType[tuple[int, ...]]):
+    """`1,4`: different positive integers."""
+
+    name = "1,4"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        parts = str(value).split(",")
+        if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+            self.fail(f"{value!r} is no list of positive numbers like 1,4.", param, ctx)
+        return tuple(dict.fromkeys(int(part) for part in parts))
+
+
+def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def apply(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return apply
+
+
+pair_options = _all(
+    click.option("--pair", "pair_ref", default="local", show_default=True, metavar="REF",
+                 help="A shipped pair's name or a TOML file."),
+    click.option("--target", metavar="MODEL", help="Another target for the pair."),
+    click.option("--draft", metavar="MODEL", help="Another draft for the pair, e.g. qwen2.5-0.5b."),
+    click.option("-k", "--num-draft-tokens", "draft_tokens", type=click.IntRange(1), metavar="K",
+                 help="Drafts per step instead of the pair's own number."),
+)  # fmt: skip
+
+run_options = _all(
+    click.option("-w", "--workload", "workloads", multiple=True, metavar="NAME",
+                 help="Repeatable; all of the bundled corpus by default."),
+    click.option("--prompts", default=8, show_default=True, type=click.IntRange(MIN_PROMPTS),
+                 help="Prompts per workload; 50 for a claim."),
+    click.option("--rounds", default=1, show_default=True, type=click.IntRange(1),
+                 help="A B B A blocks; each gives every prompt two repeats per side."),
+    click.option("--concurrency", default="1", show_default=True, type=Levels(),
+                 help="Requests in flight."),
+    click.option("--max-tokens", default=320, show_default=True, type=click.IntRange(2)),
+    click.option("--seed", default=0, show_default=True),
+    click.option("--warmup", default=2, show_default=True, type=click.IntRange(0),
+                 help="Requests per side and concurrency that are not counted."),
+    click.option("--out", default="results", show_default=True, metavar="DIR",
+                 type=click.Path(path_type=Path, file_okay=False),
+                 help="Where the result JSON goes."),
+    click.option("--json", "as_json", is_flag=True, help="The result JSON on stdout, no table."),
+)  # fmt: skip
+
+plot_option = click.option(
+    "--plot", metavar="PATH", type=click.Path(path_type=Path, dir_okay=False),
+    help="Also draw a picture (.png, .svg or .pdf).",
+)  # fmt: skip
+
+
+def chosen_pair(params: Mapping[str, Any]) -> Pair:
+    pair = load_pair(params["pair_ref"]).with_models(target=params["target"], draft=params["draft"])
+    if params["draft_tokens"] is None:
+        return pair
+    try:
+        changed = {**pair.model_dump(), "num_draft_tokens": params["draft_tokens"]}
+        return Pair.model_validate(changed)
+    except ValidationError as error:
+        raise UsageProblemError(
+            f"--num-draft-tokens {params['draft_tokens']}: {error.errors()[0]['msg']}."
+        ) from error
+
+
+def chosen_settings(params: Mapping[str, Any]) -> Settings:
+    return Settings(
+        workloads=tuple(one.name for one in choose(params["workloads"])),
+        prompts=params["prompts"],
+        rounds=params["rounds"],
+        concurrency=params["concurrency"],
+        max_tokens=params["max_tokens"],
+        seed=params["seed"],
+        guided=params.get("guided", False),
+        warmup=params["warmup"],
+    )
+
+
+def check_fits(pair: Pair, settings: Settings) -> None:
+    """Queueing inside the engine would be measured as if it were its speed."""
+    if max(settings.concurrency) > pair.max_num_seqs:
+        raise UsageProblemError(
+            f"--concurrency {max(settings.concurrency)} is more than the pair's max_num_seqs = "
+            f"{pair.max_num_seqs}: lower the one or raise the other."
+        )
+    if settings.max_tokens >= pair.max_model_len:
+        raise UsageProblemError(
+            f"--max-tokens {settings.max_tokens} leaves no room for a prompt in the pair's "
+            f"max_model_len = {pair.max_model_len}: lower the one or raise the other."
+        )
+
+
+def check_plot(path: Path | None) -> None:
+    if path is None:
+        return
+    if path.suffix not in PLOT_SUFFIXES:
+        raise UsageProblemError(f"--plot {path}: end the name in .png, .svg or .pdf.")
+    if not path.absolute().parent.is_dir():
+        raise UsageProblemError(f"--plot {path}: the folder {path.absolute().parent} is not there.")

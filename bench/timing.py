@@ -1,0 +1,42 @@
+"""The named series of one reply. Chunks without tokens (held-back text) are no steps."""
+
+from itertools import pairwise
+
+from bench.record import Chunk, Reply
+
+MS = 1e6
+
+
+def _carrying(reply: Reply) -> list[Chunk]:
+    return [chunk for chunk in reply.chunks if chunk.token_ids]
+
+
+def ttft_ms(reply: Reply) -> float:
+    return _carrying(reply)[0].at_ns / MS
+
+
+def total_ms(reply: Reply) -> float:
+    """From the request's first byte to its last token."""
+    return _carrying(reply)[-1].at_ns / MS
+
+
+def tpot_ms(reply: Reply) -> float | None:
+    """(t_last − t_first) / (tokens − tokens in the first chunk).
+
+    `None` if there is no time to divide: a single chunk, or all of them in one read.
+    """
+    first, *later = _carrying(reply)
+    if not later or later[-1].read == first.read:
+        return None
+    return (later[-1].at_ns - first.at_ns) / MS / sum(len(chunk.token_ids) for chunk in later)
+
+
+def step_gaps_ms(reply: Reply) -> list[float]:
+    """Time between chunks: a step's duration, whatever number of tokens it emitted."""
+    chunks = _carrying(reply)
+    return [(b.at_ns - a.at_ns) / MS for a, b in pairwise(chunks)]
+
+
+def tokens_per_chunk(reply: Reply) -> list[int]:
+    """Of the chunks after the first, which holds what the prefill emitted."""
+    return [len(chunk.token_ids) for chunk in _carrying(reply)[1:]]

@@ -1,0 +1,114 @@
+"""`neuron`: which pair runs where, and how vLLM is started for it.
+
+Data goes to stdout, progress to stderr. Exit codes: 0 done, 1 failed, 2 bad usage or bad pair,
+3 weights not there, 4 engine cannot start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from neuron.errors import ModelNotFoundError, SpecserveError
+from neuron.launch import Command, Endpoint, render
+from neuron.models import KNOWN_MODELS, locate
+from neuron.pair import load_pair
+
+DEFAULT_PORT = 8100
+EXIT_CODES = """\b
+Exit codes:
+  0  done
+  1  failed
+  2  bad usage, or a pair that cannot work
+  3  weights not on this machine
+  4  the engine cannot start
+"""
+
+
+class OneSentenceGroup(click.Group):
+    """Errors meant for the user leave as one sentence and their exit code."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except SpecserveError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=OneSentenceGroup, epilog=EXIT_CODES)
+def main() -> None:
+    """The engine: which pair runs where, and how vLLM is started for it."""
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("pair", default="local")
+@click.option("--plain", is_flag=True, help="The same target without speculation.")
+@click.option("--dry-run", is_flag=True, help="Print the command instead of running it.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: argv and env as JSON.")
+@click.option("--target", help="Another target: a known name, a folder or a hub id.")
+@click.option("--draft", help="Another draft: a known name, a folder or a hub id.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=int, help=f"Port to listen on (default {DEFAULT_PORT}).")
+@click.option("--uds", type=click.Path(path_type=Path), help="Listen on a Unix socket instead.")
+def launch(
+    pair: str,
+    plain: bool,
+    dry_run: bool,
+    as_json: bool,
+    target: str | None,
+    draft: str | None,
+    host: str,
+    port: int | None,
+    uds: Path | None,
+) -> None:
+    """Print or run vLLM's OpenAI server for PAIR, a shipped name or a TOML file."""
+    if as_json and not dry_run:
+        raise click.UsageError("--json prints the command, so it needs --dry-run.")
+    if port is None and uds is None:
+        port = DEFAULT_PORT
+    endpoint = Endpoint(host=host, port=port, uds=uds)
+    chosen = load_pair(pair).with_models(target=target, draft=draft)
+    command = render(chosen, endpoint, plain=plain)
+    if dry_run:
+        click.echo(json.dumps(asdict(command), indent=2) if as_json else command.shell())
+        return
+    _run(command)
+
+
+def _run(command: Command) -> None:
+    click.echo(command.shell(), err=True)
+    # Replaced, not wrapped: signals and the exit code are then the engine's own.
+    os.execve(command.argv[0], command.argv, {**os.environ, **command.env})  # noqa: S606
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("names", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+def models(names: tuple[str, ...], as_json: bool) -> None:
+    """Where NAMES are on this machine; without NAMES, every known name."""
+    if names:
+        found: dict[str, str | None] = {name: str(locate(name)) for name in names}
+    else:
+        found = {name: _where(name) for name in KNOWN_MODELS}
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for name, path in found.items():
+        hub_id = KNOWN_MODELS.get(name.lower(), "")
+        click.echo(f"{name:14} {hub_id:32} {path or 'not on this machine'}".rstrip())
+
+
+def _where(name: str) -> str | None:
+    try:
+        return str(locate(name))
+    except ModelNotFoundError:
+        return None
+
+
+if __name__ == "__main__":
+    main()

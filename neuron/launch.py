@@ -1,0 +1,79 @@
+"""From a pair to the command that starts its engine."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from neuron.errors import LaunchError
+from neuron.hardware import Machine, this_machine
+from neuron.models import locate
+from neuron.pair import Pair
+
+# sun_path holds 108 bytes with its terminator.
+MAX_UDS_BYTES = 107
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    host: str = "127.0.0.1"
+    port: int | None = None
+    uds: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.port is None) == (self.uds is None):
+            raise LaunchError("An engine listens on a port or on a Unix socket: give exactly one.")
+        if self.port is not None and not 0 < self.port < 65536:
+            raise LaunchError(f"Port {self.port} is out of range: give one from 1 to 65535.")
+        if self.uds is not None and len(bytes(self.uds)) > MAX_UDS_BYTES:
+            raise LaunchError(
+                f"The socket path {self.uds} is longer than {MAX_UDS_BYTES} bytes: shorten it."
+            )
+
+    @property
+    def base_url(self) -> str:
+        return "http://engine" if self.uds else f"http://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Command:
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    """Added to the environment, not instead of it."""
+
+    def shell(self) -> str:
+        settings = [f"{key}={shlex.quote(value)}" for key, value in sorted(self.env.items())]
+        return " ".join(["env", *settings, shlex.join(self.argv)])
+
+
+def render(
+    pair: Pair,
+    endpoint: Endpoint,
+    *,
+    plain: bool = False,
+    machine: Machine | None = None,
+    find: Callable[[str], Path] = locate,
+) -> Command:
+    """The exact command, with every path resolved; builds the bundled pair if it must.
+
+    Raises LaunchError, ModelNotFoundError or PairError.
+    """
+    from neuron.stacks import cpu
+
+    if pair.stack != "cpu":
+        raise LaunchError(
+            f"Pair {pair.name!r} is for the stack {pair.stack!r}, which cannot be launched yet; "
+            "the pair local runs on this machine's CPU."
+        )
+    if pair.draft is None:
+        plain = True
+    # The draft first: finding the bundled target may mean building it.
+    draft = None if plain or pair.draft is None else find(pair.draft)
+    target = find(pair.target)
+    machine = machine or this_machine()
+    return Command(
+        argv=(str(machine.python), *cpu.arguments(pair, endpoint, target, draft, machine)),
+        env=cpu.environment(machine),
+    )

@@ -1,0 +1,58 @@
+"""Builds the bundled pair on first use: the committed weights, the target enlarged."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from neuron.local.enlarge import Enlargement, enlarge
+
+WEIGHTS = Path(__file__).parent / "weights"
+# One fp32 step of the target then takes 35 to 50 ms on two AVX2 cores: see docs/engine.md.
+SIZE = Enlargement(identity_layers=40, mlp_width=640)
+
+
+@dataclass(frozen=True)
+class BuiltPair:
+    """Model directories that vLLM can load."""
+
+    target: Path
+    draft: Path
+
+
+def cache_dir() -> Path:
+    """`SPECSERVE_HOME`, or `specserve` under the user's cache directory."""
+    home = os.environ.get("SPECSERVE_HOME")
+    if home:
+        return Path(home)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "specserve"
+
+
+def _key(source: Path, size: Enlargement) -> str:
+    digest = hashlib.sha256(repr(size).encode())
+    for path in sorted(source.iterdir()):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    digest.update(Path(enlarge.__code__.co_filename).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def ensure_built(weights: Path = WEIGHTS, size: Enlargement = SIZE) -> BuiltPair:
+    """Idempotent and safe to call from several processes at once: the directory appears whole."""
+    source = weights / "target"
+    target = cache_dir() / f"local-target-{_key(source, size)}"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
+        try:
+            enlarge(source, scratch / "target", size)
+            try:
+                (scratch / "target").rename(target)
+            except OSError:
+                if not target.exists():
+                    raise
+        finally:
+            shutil.rmtree(scratch)
+    return BuiltPair(target, weights / "draft")

@@ -1,0 +1,1 @@
+"""One file per task: its phrasings, its answer, its validator."""

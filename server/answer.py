@@ -1,0 +1,54 @@
+"""The answer to one request, and how far it has got."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.types import Send
+
+from server.errors import ApiError
+from server.responses import raw_headers, send_body, send_error
+
+STREAM_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    # nginx keeps a stream back without this.
+    "x-accel-buffering": "no",
+}
+
+
+class Answer:
+    def __init__(self, send: Send, headers: Mapping[str, str]) -> None:
+        self._send = send
+        self._headers = headers
+        self.status: int | None = None
+        """None: nothing has been sent."""
+        self._finished = False
+
+    async def whole(self, body: bytes) -> None:
+        self.status, self._finished = 200, True
+        await send_body(self._send, 200, body, self._headers)
+
+    async def piece(self, data: bytes) -> None:
+        if self.status is None:
+            self.status = 200
+            headers = raw_headers({**STREAM_HEADERS, **self._headers})
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._body(data, more=True)
+
+    async def end(self) -> None:
+        self._finished = True
+        await self._body(b"", more=False)
+
+    async def fail(self, error: ApiError) -> None:
+        if self._finished:
+            return
+        self._finished = True
+        if self.status is None:
+            self.status = error.status
+            await send_error(self._send, error, self._headers)
+        else:
+            await self._body(error.event(), more=False)
+
+    async def _body(self, data: bytes, *, more: bool) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})

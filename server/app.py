@@ -1,0 +1,123 @@
+"""The gateway as an ASGI app: which path goes where, and what an error looks like."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import httpx
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from server.admission import Admission
+from server.completions import CompletionEndpoint
+from server.engine_status import EngineView
+from server.errors import ApiError
+from server.health import Health
+from server.metrics import Metrics
+from server.models import Models
+from server.openai_request import CHAT_PATH, COMPLETION_PATH
+from server.relay import Relay
+from server.request_id import RequestIdMiddleware, request_id_of
+from server.responses import JSON, REQUEST_ID
+from server.timeouts import Timeouts
+from server.usage import Pool
+
+MAX_IN_FLIGHT = 64
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Gateway:
+    app: FastAPI
+    admission: Admission
+    metrics: Metrics
+
+
+def create_app(
+    client: httpx.AsyncClient,
+    engine: EngineView,
+    *,
+    pool: Pool = "speculative",
+    timeouts: Timeouts | None = None,
+    max_in_flight: int = MAX_IN_FLIGHT,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    metrics: Metrics | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Gateway:
+    """`client` talks to the engine and is the caller's to close."""
+    metrics = metrics or Metrics(pool)
+    admission = Admission(limit=max_in_flight, clock=clock, on_change=metrics.in_flight.set)
+    relay = Relay(client, engine, pool, timeouts or Timeouts(), metrics, clock)
+    app = FastAPI(
+        title="specserve",
+        routes=_routes(
+            CompletionEndpoint(relay, admission, metrics, max_body_bytes, clock),
+            Health(engine, admission),
+            Models(client, engine),
+            metrics,
+        ),
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.add_middleware(RequestIdMiddleware)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(Exception, _internal_error)
+    return Gateway(app, admission, metrics)
+
+
+def _routes(
+    completions: CompletionEndpoint, health: Health, models: Models, metrics: Metrics
+) -> list[BaseRoute]:
+    async def exposition(request: Request) -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return [
+        Route(CHAT_PATH, completions, methods=["POST"]),
+        Route(COMPLETION_PATH, completions, methods=["POST"]),
+        Route("/v1/models", models.list, methods=["GET"]),
+        Route("/v1/models/{model:path}", models.one, methods=["GET"]),
+        Route("/health/live", health.live, methods=["GET"]),
+        Route("/health/ready", health.ready, methods=["GET"]),
+        Route("/metrics", exposition, methods=["GET"]),
+    ]
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    error = cast(HTTPException, error)
+    allow = (error.headers or {}).get("Allow")
+    if error.status_code == 404:
+        answer = ApiError(404, "unknown_url", f"There is nothing at {request.url.path[:200]}.")
+    elif error.status_code == 405:
+        answer = ApiError(
+            405,
+            "method_not_allowed",
+            f"{request.method} is not possible at {request.url.path}; use {allow}.",
+            allow=allow,
+        )
+    else:
+        answer = ApiError(error.status_code, "http_error", str(error.detail))
+    return _response(answer)
+
+
+async def _api_error(request: Request, error: Exception) -> Response:
+    return _response(cast(ApiError, error))
+
+
+async def _internal_error(request: Request, error: Exception) -> Response:
+    # Outside our own middleware, so the id is put on here; Starlette raises it again for the log.
+    answer = ApiError(500, "internal_error", "The gateway failed on this request; this is a bug.")
+    response = _response(answer)
+    response.headers[REQUEST_ID] = request_id_of(request.scope)
+    return response
+
+
+def _response(error: ApiError) -> Response:
+    return Response(error.body(), error.status, headers=error.headers(), media_type=JSON)

@@ -1,0 +1,83 @@
+"""POST /v1/chat/completions and /v1/completions, as bare ASGI: it owns every cancellation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+from starlette.types import Receive, Scope, Send
+
+from server.admission import DRAIN_RETRY_S, Admission, Ticket
+from server.answer import Answer
+from server.body import read_json_body, watch_disconnect
+from server.engine_status import not_ready
+from server.errors import ApiError, ClientGone, unavailable
+from server.metrics import Metrics
+from server.openai_request import CompletionRequest, parse_request
+from server.relay import Relay
+from server.responses import POOL
+from server.timeouts import deadline
+
+CLIENT_GONE = 499
+"""Counted, never sent: nobody is there to read it."""
+
+
+@dataclass(frozen=True)
+class CompletionEndpoint:
+    relay: Relay
+    admission: Admission
+    metrics: Metrics
+    max_body_bytes: int
+    clock: Callable[[], float]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = Answer(send, {POOL: self.relay.pool})
+        began = self.clock()
+        status, code = 500, "internal_error"
+        try:
+            with self.admission.admit() as ticket:
+                await self._serve(ticket, scope, receive, answer)
+            status, code = 200, "ok"
+        except ApiError as error:
+            status, code = error.status, error.code
+            await answer.fail(error)
+        except ClientGone:
+            status, code = CLIENT_GONE, "client_gone"
+        finally:
+            self.metrics.request_ended(scope["path"], status, code, self.clock() - began)
+
+    async def _serve(self, ticket: Ticket, scope: Scope, receive: Receive, answer: Answer) -> None:
+        with anyio.CancelScope() as cancel:
+            ticket.scope = cancel
+            with deadline("body", self.relay.timeouts.body):
+                body = await read_json_body(scope, receive, self.max_body_bytes)
+            request = parse_request(scope["path"], body)
+            refusal = not_ready(self.relay.engine)
+            if refusal is not None:
+                raise refusal
+            await self._relay_until_gone(ticket, receive, request, answer)
+        if not cancel.cancelled_caught:
+            return
+        if ticket.reason == "shutdown":
+            raise unavailable(
+                "shutting_down",
+                "The server shut down before the answer was complete. Send the request again.",
+                retry_after_s=DRAIN_RETRY_S,
+            )
+        raise ClientGone
+
+    async def _relay_until_gone(
+        self, ticket: Ticket, receive: Receive, request: CompletionRequest, answer: Answer
+    ) -> None:
+        failure: ApiError | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch_disconnect, receive, ticket)
+            try:
+                await self.relay.run(request, answer)
+            except ApiError as error:
+                # Carried out by hand: a task group would wrap it in a group.
+                failure = error
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure

@@ -1,0 +1,89 @@
+"""The top-level fields a request may have.
+
+vLLM ignores what it does not know, so a misspelt `temprature` would change the answer
+without a word. What is not listed here is refused by name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from server.errors import ApiError, invalid
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_SHARED = _names(
+    """
+    model n stream stream_options temperature top_p stop seed user logprobs max_tokens
+    presence_penalty frequency_penalty logit_bias response_format
+    metadata service_tier store safety_identifier
+    prompt_cache_key prompt_cache_options prompt_cache_retention
+    top_k min_p repetition_penalty length_penalty stop_token_ids include_stop_str_in_output
+    ignore_eos min_tokens skip_special_tokens spaces_between_special_tokens
+    truncate_prompt_tokens truncation_side prompt_logprobs logprob_token_ids allowed_token_ids
+    bad_words echo add_special_tokens structured_outputs priority cache_salt use_beam_search
+    return_tokens_as_token_ids return_token_ids return_token_offsets repetition_detection
+    thinking_token_budget stream_interval
+    """
+)
+
+CHAT = _SHARED | _names(
+    """
+    messages max_completion_tokens top_logprobs tools tool_choice parallel_tool_calls
+    reasoning_effort include_reasoning prediction modalities verbosity add_generation_prompt
+    continue_final_message documents chat_template_kwargs return_prompt_text
+    """
+)
+
+COMPLETION = _SHARED | _names("prompt suffix best_of")
+
+# Known to OpenAI's clients, unknown to the engine; these values leave the answer as it is.
+_ONLY: Mapping[str, tuple[Any, ...]] = {
+    "store": (False,),
+    "modalities": (["text"],),
+    "service_tier": ("auto", "default"),
+    "verbosity": ("medium",),
+    "best_of": (1,),
+}
+
+_NOT_OFFERED = _names(
+    """
+    audio function_call functions moderation web_search_options chat_template request_id
+    session_id kv_transfer_params ec_transfer_params mm_payload mm_processor_kwargs
+    media_io_kwargs prompt_embeds vllm_xargs return_mm_kwargs routed_experts_prompt_start
+    watermarking
+    """
+)
+
+
+def check_fields(body: Mapping[str, Any], known: frozenset[str]) -> None:
+    """Raises ApiError for the first field that would be ignored or is not the client's to set."""
+    for name, value in body.items():
+        if name not in known:
+            raise _refused(name, known)
+        allowed = _ONLY.get(name)
+        if allowed is not None and value is not None and value not in allowed:
+            only = " or ".join(repr(one) for one in allowed)
+            raise invalid(
+                f"{name} = {value!r} is not offered here; leave it out or send {only}.",
+                param=name,
+                code="unsupported_value",
+            )
+
+
+def _refused(name: str, known: frozenset[str]) -> ApiError:
+    if name in _NOT_OFFERED:
+        return invalid(
+            f"The field {name!r} is not offered here; leave it out.",
+            param=name,
+            code="unsupported_parameter",
+        )
+    short = name[:80]
+    near = difflib.get_close_matches(short, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "leave it out."
+    return invalid(f"Unknown field {short!r}; {hint}", param=short, code="unknown_parameter")

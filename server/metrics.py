@@ -1,0 +1,123 @@
+"""Every number at /metrics, on a registry of its own."""
+
+from __future__ import annotations
+
+from typing import TypeVar, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+from server.engine_status import EngineState, EngineStatus
+from server.usage import Acceptance, Pool, Tokens
+
+REQUEST_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+GAP_SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+M = TypeVar("M", bound=MetricWrapperBase)
+
+
+class Metrics:
+    def __init__(self, pool: Pool) -> None:
+        self.registry = CollectorRegistry()
+        self._pool = pool
+        self._all: list[MetricWrapperBase] = []
+        self._requests = self._counter(
+            "requests",
+            "Requests by route, pool, status and code.",
+            "route",
+            "pool",
+            "status",
+            "code",
+        )
+        self.in_flight = self._gauge("requests_in_flight", "Requests being served now.")
+        self._seconds = self._histogram(
+            "request_seconds", "From the first byte to the last.", REQUEST_SECONDS, "route", "pool"
+        )
+        self._first_chunk = self._histogram(
+            "time_to_first_chunk_seconds",
+            "From the engine being asked to its first chunk, streams only.",
+            REQUEST_SECONDS,
+            "pool",
+        )
+        self._step_gap = self._histogram(
+            "step_gap_seconds",
+            "Between two chunks of a stream. A chunk holds the tokens of one step, not one token.",
+            GAP_SECONDS,
+            "pool",
+        )
+        self._prompt = self._counter(
+            "prompt_tokens", "Prompt tokens, as usage counts them.", "pool"
+        )
+        self._completion = self._counter(
+            "completion_tokens", "Tokens generated, as usage counts them.", "pool"
+        )
+        self._drafted = self._counter("drafted_tokens", "Tokens the draft proposed.", "pool")
+        self._accepted = self._counter("accepted_tokens", "Drafted tokens the target kept.", "pool")
+        self._steps = self._counter(
+            "speculative_steps",
+            "Steps that verified drafts. Acceptance length is 1 + accepted / steps.",
+            "pool",
+        )
+        self._state = self._gauge("engine_state", "1 for the state the engine is in.", "state")
+        self._restarts = self._gauge("engine_restarts", "Engine starts after the first.")
+        self._crash_loop = self._gauge(
+            "engine_crash_loop", "1 once the engine is no longer restarted."
+        )
+        self._start_seconds = self._gauge(
+            "engine_start_seconds", "The last start, until a generated token was checked."
+        )
+        self.draining = self._gauge("draining", "1 from SIGTERM on.")
+
+    def request_ended(self, route: str, status: int, code: str, seconds: float) -> None:
+        self._requests.labels(route, self._pool, str(status), code).inc()
+        self._seconds.labels(route, self._pool).observe(seconds)
+
+    def first_chunk(self, seconds: float) -> None:
+        self._first_chunk.labels(self._pool).observe(seconds)
+
+    def step_gap(self, seconds: float) -> None:
+        self._step_gap.labels(self._pool).observe(seconds)
+
+    def generated(self, tokens: Tokens | None, acceptance: Acceptance | None) -> None:
+        if tokens is not None:
+            self._prompt.labels(self._pool).inc(tokens.prompt)
+            self._completion.labels(self._pool).inc(tokens.completion)
+        if acceptance is not None:
+            self._drafted.labels(self._pool).inc(acceptance.drafted)
+            self._accepted.labels(self._pool).inc(acceptance.accepted)
+            self._steps.labels(self._pool).inc(acceptance.steps)
+
+    def engine_changed(self, status: EngineStatus) -> None:
+        for state in get_args(EngineState):
+            self._state.labels(state).set(state == status.state)
+        self._restarts.set(status.restarts)
+        self._crash_loop.set(status.state == "failed")
+        if status.start_seconds is not None:
+            self._start_seconds.set(status.start_seconds)
+
+    def table(self) -> str:
+        """The list in docs/metrics.md."""
+        lines = ["| metric | type | labels | what |", "|---|---|---|---|"]
+        for metric in self._all:
+            family = next(iter(metric.describe()))
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames) or "–"
+            lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+        return "\n".join(lines) + "\n"
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return self._kept(Counter(f"specserve_{name}", text, labels, registry=self.registry))
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return self._kept(Gauge(f"specserve_{name}", text, labels, registry=self.registry))
+
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return self._kept(
+            Histogram(f"specserve_{name}", text, labels, registry=self.registry, buckets=buckets)
+        )
+
+    def _kept(self, metric: M) -> M:
+        self._all.append(metric)
+        return metric

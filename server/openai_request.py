@@ -1,0 +1,145 @@
+"""What the gateway must know of a request, and nothing that the engine checks itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from server import fields
+from server.errors import ApiError, invalid
+
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+CHAT_PATH = "/v1/chat/completions"
+COMPLETION_PATH = "/v1/completions"
+
+
+class _Lenient(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class _StreamOptions(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class _Message(_Lenient):
+    role: str
+
+
+class _Envelope(_Lenient):
+    model: str = Field(min_length=1)
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    n: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=0)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+
+
+class _Chat(_Envelope):
+    messages: list[_Message] = Field(min_length=1)
+
+
+class _Completion(_Envelope):
+    prompt: str | list[str] | list[int] | list[list[int]]
+
+
+@dataclass(frozen=True)
+class CompletionRequest:
+    path: str
+    stream: bool
+    wants_usage: bool
+    n: int
+    body: bytes
+    """For the engine: the client's, with usage asked for in every stream."""
+
+
+def parse_request(path: str, raw: bytes) -> CompletionRequest:
+    """Raises ApiError."""
+    document = _object(raw)
+    chat = path == CHAT_PATH
+    fields.check_fields(document, fields.CHAT if chat else fields.COMPLETION)
+    envelope = _validated(_Chat if chat else _Completion, document)
+    if isinstance(envelope, _Chat):
+        _check_roles(envelope.messages)
+    stream = bool(envelope.stream)
+    options = envelope.stream_options
+    if options is not None and not stream:
+        raise invalid("stream_options needs stream = true.", param="stream_options")
+    wants_usage = stream and options is not None and bool(options.include_usage)
+    return CompletionRequest(
+        path=path,
+        stream=stream,
+        wants_usage=wants_usage,
+        n=envelope.n or 1,
+        body=_with_usage(document, wants_usage=wants_usage) if stream else raw,
+    )
+
+
+def _with_usage(document: dict[str, Any], *, wants_usage: bool) -> bytes:
+    options = dict(document.get("stream_options") or {})
+    if not wants_usage:
+        # Without include_usage the engine would not have sent running counts either.
+        options.pop("continuous_usage_stats", None)
+    options["include_usage"] = True
+    return json.dumps({**document, "stream_options": options}).encode()
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(raw, parse_constant=_not_json)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(
+            400, "invalid_json", f"The body is not valid JSON: {_why(error)}."
+        ) from error
+    if not isinstance(document, dict):
+        raise invalid("The body must be a JSON object.", code="invalid_type")
+    return document
+
+
+def _not_json(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _why(error: Exception) -> str:
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def _validated(model: type[_Envelope], document: dict[str, Any]) -> _Envelope:
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise _sentence(error) from error
+
+
+def _sentence(error: ValidationError) -> ApiError:
+    first = error.errors(include_url=False)[0]
+    location = first["loc"]
+    # A union's own branches are no path a client wrote.
+    name = "prompt" if location[0] == "prompt" else ".".join(str(part) for part in location)
+    if first["type"] == "missing":
+        return invalid(
+            f"The field {name!r} is missing.", param=name, code="missing_required_parameter"
+        )
+    if name == "prompt":
+        return invalid(
+            "prompt must be a string, a list of strings, or token ids.",
+            param=name,
+            code="invalid_type",
+        )
+    code = "invalid_type" if first["type"].endswith("_type") else "invalid_value"
+    return invalid(f"{name}: {first['msg']}.", param=name, code=code)
+
+
+def _check_roles(messages: list[_Message]) -> None:
+    for place, message in enumerate(messages):
+        if message.role not in ROLES:
+            raise invalid(
+                f"messages.{place}.role is {message.role[:80]!r}; roles are {', '.join(ROLES)}.",
+                param=f"messages.{place}.role",
+            )

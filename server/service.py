@@ -1,0 +1,138 @@
+"""The whole process: an engine, a port, and the order in which they come and go."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import httpx
+
+from neuron.launch import Endpoint, render
+from neuron.pair import load_pair
+from server.app import Gateway, create_app
+from server.engine_status import Engine, EngineStatus
+from server.engines import HEALTH_TIMEOUT_S, EngineProcess, engine_client
+from server.listener import bind, make_listener
+from server.metrics import Metrics
+from server.remote_engine import RemoteEngine
+from server.settings import Settings
+from server.shutdown import Shutdown
+from server.supervisor import RestartPolicy, Supervisor
+from server.timeouts import Timeouts
+from server.usage import Pool
+
+
+@dataclass(frozen=True)
+class Backend:
+    client: httpx.AsyncClient
+    engine: Engine
+    metrics: Metrics
+    pool: Pool
+
+
+async def serve(settings: Settings) -> int:
+    """Until a signal. Returns the exit code; raises SpecserveError before it listens."""
+    listening = bind(settings.host, settings.port)
+    try:
+        with tempfile.TemporaryDirectory(prefix="specserve-") as folder:
+            backend = await _backend(settings, Path(folder))
+            async with backend.client:
+                return await _until_signal(settings, backend, listening)
+    finally:
+        listening.close()
+
+
+async def _until_signal(settings: Settings, backend: Backend, listening: socket.socket) -> int:
+    gateway = _gateway(settings, backend)
+    listener = make_listener(gateway.app)
+    shutdown = Shutdown(
+        gateway.admission, settings.drain_timeout, lambda: backend.metrics.draining.set(1)
+    )
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with anyio.create_task_group() as engine_tasks:
+            engine_tasks.start_soon(backend.engine.run)
+            async with anyio.create_task_group() as port_tasks:
+                port_tasks.start_soon(listener.serve, [listening])
+                host, port = listening.getsockname()[:2]
+                sys.stderr.write(f"listening on http://{host}:{port}\n")
+                await shutdown.on_signals(signals)
+                listener.should_exit = True
+            engine_tasks.cancel_scope.cancel()
+    return 1 if shutdown.forced else 0
+
+
+def _gateway(settings: Settings, backend: Backend) -> Gateway:
+    return create_app(
+        backend.client,
+        backend.engine,
+        pool=backend.pool,
+        timeouts=Timeouts(
+            body=settings.body_timeout,
+            connect=settings.connect_timeout,
+            first_token=settings.first_token_timeout,
+            chunk=settings.chunk_timeout,
+            total=settings.total_timeout,
+        ),
+        max_in_flight=settings.max_in_flight,
+        max_body_bytes=settings.max_body_bytes,
+        metrics=backend.metrics,
+    )
+
+
+async def _backend(settings: Settings, folder: Path) -> Backend:
+    if settings.engine_url is not None:
+        return _remote(settings, str(settings.engine_url))
+    pair = load_pair(settings.pair).with_models(target=settings.target, draft=settings.draft)
+    plain = settings.plain or pair.draft is None
+    endpoint = Endpoint(uds=folder / "engine.sock")
+    # In a thread: the bundled pair may have to be built first.
+    command = await anyio.to_thread.run_sync(lambda: render(pair, endpoint, plain=plain))
+    log = (settings.log_dir or Path(tempfile.mkdtemp(prefix="specserve-log-"))) / "engine.log"
+    sys.stderr.write(f"engine: starting; its log is {log}\n")
+    pool: Pool = "plain" if plain else "speculative"
+    metrics = Metrics(pool)
+
+    def spawn() -> EngineProcess:
+        return EngineProcess(
+            command,
+            endpoint,
+            pair.served_model_name,
+            log=log,
+            stop_grace_s=settings.engine_stop_grace,
+        )
+
+    policy = RestartPolicy(
+        max_failures=settings.engine_max_failures, ready_timeout_s=settings.engine_start_timeout
+    )
+    supervisor = Supervisor(spawn, _announcer(metrics), policy)
+    return Backend(engine_client(endpoint), supervisor, metrics, pool)
+
+
+def _remote(settings: Settings, url: str) -> Backend:
+    pool: Pool = "plain" if settings.plain else "speculative"
+    metrics = Metrics(pool)
+    client = httpx.AsyncClient(
+        base_url=url,
+        limits=httpx.Limits(max_connections=None, keepalive_expiry=2.0),
+        timeout=HEALTH_TIMEOUT_S,
+        trust_env=False,
+    )
+    return Backend(client, RemoteEngine(client, _announcer(metrics)), metrics, pool)
+
+
+def _announcer(metrics: Metrics) -> Callable[[EngineStatus], None]:
+    last: list[str] = []
+
+    def announce(status: EngineStatus) -> None:
+        metrics.engine_changed(status)
+        if last[-1:] != [status.state]:
+            last[:] = [status.state]
+            sys.stderr.write(f"engine: {status.state}\n")
+
+    return announce

@@ -1,0 +1,105 @@
+"""Every option of `server`: flag, environment variable, default and help, said once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, HttpUrl, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from neuron.errors import SpecserveError
+
+PREFIX = "SPECSERVE_"
+# Read by other programs of this repository.
+FOREIGN = frozenset({"SPECSERVE_HOME"})
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class SettingsError(SpecserveError):
+    exit_code = 2
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    pair: str = Field("local", description="Shipped pair or path of a TOML file.")
+    target: str | None = Field(None, description="Another target for the pair.")
+    draft: str | None = Field(None, description="Another draft for the pair.")
+    plain: bool = Field(False, description="The target alone, without speculation.")
+    engine_url: HttpUrl | None = Field(
+        None, description="Use the engine at this URL and start none; --plain if it has no draft."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    drain_timeout: float = Field(
+        25.0, ge=0, allow_inf_nan=False, description="Seconds running requests get after SIGTERM."
+    )
+    body_timeout: Seconds = Field(30.0, description="Seconds for a request's body to arrive.")
+    connect_timeout: Seconds = Field(5.0, description="Seconds to connect to the engine.")
+    first_token_timeout: Seconds = Field(
+        120.0, description="Seconds until a stream's first chunk, queue included."
+    )
+    chunk_timeout: Seconds = Field(60.0, description="Seconds between two chunks of a stream.")
+    total_timeout: Seconds = Field(600.0, description="Seconds for a whole answer.")
+    max_in_flight: Count = Field(64, description="Requests at once; more are answered 503.")
+    max_body_bytes: Count = Field(4 * 1024 * 1024, description="Largest request body.")
+    engine_start_timeout: Seconds = Field(
+        600.0, description="Seconds for the engine to give a checked token."
+    )
+    engine_stop_grace: Seconds = Field(
+        5.0, description="Seconds between SIGTERM and SIGKILL for the engine."
+    )
+    engine_max_failures: Count = Field(
+        5, description="Engines lost in a row before no more are started."
+    )
+    log_dir: Path | None = Field(
+        None, description="Folder for the engine's log; by default a new temporary one."
+    )
+
+    @model_validator(mode="after")
+    def _one_engine(self) -> Self:
+        if self.engine_url is not None and (self.target or self.draft):
+            raise ValueError("--engine-url names a running engine; leave out --target and --draft")
+        return self
+
+
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def load_settings(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """`given` goes before the environment. Raises SettingsError."""
+    _refuse_unknown(environ)
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        text = first["msg"].removeprefix("Value error, ")
+        where = f"{flag(name)} ({PREFIX}{name.upper()}): " if name else ""
+        raise SettingsError(f"{where}{text}.") from error
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | FOREIGN
+    for key in sorted(environ):
+        if key.startswith(PREFIX) and key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "unset it."
+            raise SettingsError(f"Unknown environment variable {key}; {hint}")
+
+
+def options_table() -> str:
+    """The list in docs/gateway.md."""
+    lines = ["| option | environment | default | what |", "|---|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "–" if field.default is None else f"`{field.default}`"
+        lines.append(
+            f"| `{flag(name)}` | `{PREFIX}{name.upper()}` | {default} | {field.description} |"
+        )
+    return "\n".join(lines) + "\n"

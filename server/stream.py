@@ -1,0 +1,89 @@
+"""One engine stream: what of it the client gets, and whether it ended well."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from server.engine_errors import translate_event
+from server.errors import engine_lost
+from server.sse import DONE, Event
+from server.usage import Acceptance, Pool, Tokens, acceptance_of, tokens_of, with_acceptance
+
+
+@dataclass
+class StreamReader:
+    """Raises ApiError from `read` and `end` where the engine's stream is not whole."""
+
+    path: str
+    pool: Pool
+    wants_usage: bool
+    retry_after_s: float
+    tokens: Tokens | None = None
+    acceptance: Acceptance | None = None
+    done: bool = False
+    chunks: int = 0
+    """With tokens or a role in them: usage is none."""
+    _open: set[int] = field(default_factory=set)
+    _closed: set[int] = field(default_factory=set)
+
+    def read(self, event: Event) -> bytes | None:
+        """The bytes for the client; None where the event is not for it."""
+        data = event.data
+        if data is None:
+            return event.encode()
+        if data.strip() == DONE:
+            return self._end_mark(event)
+        document = _document(data)
+        if document is None:
+            raise engine_lost(self.retry_after_s)
+        if document.get("error"):
+            raise translate_event(
+                document["error"], path=self.path, retry_after_s=self.retry_after_s
+            )
+        choices = document.get("choices")
+        self._follow(choices if isinstance(choices, list) else [])
+        if document.get("usage") and not choices:
+            return self._usage(document)
+        return event.encode()
+
+    def end(self) -> None:
+        """The engine closed the stream."""
+        if not self.done:
+            raise engine_lost(self.retry_after_s)
+
+    def _end_mark(self, event: Event) -> bytes:
+        # vLLM also writes [DONE] after its core died; only a finish_reason proves an end.
+        if not self._closed or self._open:
+            raise engine_lost(self.retry_after_s)
+        self.done = True
+        return event.encode()
+
+    def _follow(self, choices: list[Any]) -> None:
+        self.chunks += bool(choices)
+        for choice in choices:
+            if not isinstance(choice, dict):
+                continue
+            index = choice.get("index", 0)
+            if choice.get("finish_reason") is not None:
+                self._closed.add(index)
+                self._open.discard(index)
+            elif index not in self._closed:
+                self._open.add(index)
+
+    def _usage(self, document: dict[str, Any]) -> bytes | None:
+        self.tokens = tokens_of(document)
+        self.acceptance = acceptance_of(document, self.pool)
+        if not self.wants_usage:
+            return None
+        full = with_acceptance(document, self.acceptance)
+        return b"data: " + json.dumps(full, ensure_ascii=False).encode() + b"\n\n"
+
+
+def _document(data: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None

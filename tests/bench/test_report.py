@@ -1,0 +1,106 @@
+"""From stored events to what is printed. Ground truth: 40 ms a token against 60 ms per 4 tokens."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.cli import run
+from bench.record import Result
+from bench.report import render_report
+from bench.summary import summarise
+from tests.bench.results import result
+
+GOLDEN = Path(__file__).parent / "golden_report.txt"
+
+
+def test_the_printed_table() -> None:
+    found = result("sql", "json_extract", "hex")
+    assert render_report(found, summarise(found)) == GOLDEN.read_text()
+
+
+def test_rows_say_what_was_built_into_them() -> None:
+    summary = summarise(result("sql", "json_extract", "hex"))
+    sql, extract, control = summary.rows
+    assert sql.speedup.value == pytest.approx(40 / 15)
+    assert (sql.verdict, control.verdict) == ("faster", "slower")
+    assert control.speedup.value == pytest.approx(40 / 60)
+    assert sql.base.tokens_per_chunk == 1
+    assert sql.other.tokens_per_chunk == 4
+    assert sql.acceptance is not None
+    assert sql.acceptance.length == 4
+    assert sql.acceptance.per_position == (1, 1, 1)
+    assert (extract.identity.same, extract.identity.compared) == (6, 6)
+    (pool,) = summary.pools
+    assert pool.workloads == 2
+    assert pool.speedup.value == pytest.approx(40 / 15)
+    assert pool.verdict == "faster"
+
+
+def test_a_divergence_is_a_fault_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = reprinted(result("sql", "json_extract", wrong=1), tmp_path, capsys)
+    assert code == 5
+    assert "prompt 1 repeat 0 differs first at token 5: plain 5, speculative 99 (a fault)" in out
+    assert "not the plain output on sql, json_extract" in err
+
+
+def test_a_row_without_usable_pairs_is_a_gap_and_takes_the_pool_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = result("sql", "json_extract", broken="sql")
+    assert summarise(found).pools == ()
+    code, out, err = reprinted(found, tmp_path, capsys)
+    assert code == 5
+    assert "sql at concurrency 1: not shown, 12 of 12 requests unusable, first: 9 tokens" in out
+    assert "structured, all" not in out
+    assert "1 rows could not be shown, first sql" in err
+
+
+def test_a_result_survives_the_file_and_prints_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = result("sql", "json_extract", "hex")
+    assert Result.model_validate_json(found.model_dump_json()) == found
+    picture = tmp_path / "plot.png"
+    code, out, err = reprinted(found, tmp_path, capsys, "--plot", str(picture))
+    assert (code, out, err) == (0, GOLDEN.read_text(), "")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_busy_machine_is_named() -> None:
+    found = result("sql")
+    busy = found.provenance.model_copy(update={"load_before": (2.8, 1.0, 1.0)})
+    found = found.model_copy(update={"provenance": busy})
+    assert "BUSY MACHINE: the load was 2.80 on 2 cores" in render_report(found, summarise(found))
+
+
+def test_faster_can_be_required(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fast, slow = result("sql", "json_extract"), result("hex")
+    assert reprinted(fast, tmp_path, capsys, "--require-faster")[0] == 0
+    assert reprinted(slow, tmp_path, capsys, "--require-faster")[0] == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("{}", "Field required"), ("not json", "Invalid JSON"), ('{"schema_version": 2}', "schema")],
+)
+def test_a_file_that_is_no_result_is_refused_in_one_line(
+    text: str, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(text)
+    assert run(["report", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert named in err
+    assert err.count("\n") == 1
+
+
+def reprinted(
+    found: Result, folder: Path, capsys: pytest.CaptureFixture[str], *options: str
+) -> tuple[int, str, str]:
+    path = folder / "result.json"
+    path.write_text(found.model_dump_json())
+    code = run(["report", str(path), *options])
+    out, err = capsys.readouterr()
+    return code, out, err

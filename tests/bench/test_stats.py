@@ -1,0 +1,127 @@
+"""Ground truth: hand-made arrays, and simulated experiments whose true ratio is known."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.stats import (
+    Estimate,
+    Floats,
+    Paired,
+    geometric_mean_ratio,
+    interval,
+    median_difference,
+    pooled_speedup,
+    ratio_of_medians,
+    total_ratio,
+)
+from bench.verdict import verdict
+
+FEW = 200
+# A loaded machine is no counterexample.
+UNTIMED = settings(deadline=None, max_examples=50)
+times = st.floats(0.5, 500)
+matrices = st.integers(2, 6).flatmap(
+    lambda rows: st.lists(st.tuples(times, times), min_size=rows, max_size=rows)
+)
+
+
+def paired(base: list[list[float]], other: list[list[float]]) -> Paired:
+    return Paired.of(np.array(base, dtype=float), np.array(other, dtype=float))
+
+
+def test_known_ratios() -> None:
+    data = paired([[30, 30], [40, 40], [50, 50]], [[10, 10], [10, 10], [10, 10]])
+    assert ratio_of_medians(data, 0, FEW).value == 4
+    assert geometric_mean_ratio(data, 0, FEW).value == pytest.approx((3 * 4 * 5) ** (1 / 3))
+    assert total_ratio([data], 0, FEW).value == 4
+    assert median_difference(data, 0, FEW).value == -30
+
+
+def test_pooling_weighs_workloads_and_total_time_weighs_length() -> None:
+    quick = paired([[10.0], [10.0]], [[10.0], [10.0]])
+    long = paired([[400.0], [400.0]], [[100.0], [100.0]])
+    assert pooled_speedup([quick, long], 0, FEW).value == pytest.approx(2)
+    assert total_ratio([quick, long], 0, FEW).value == pytest.approx(820 / 220)
+
+
+def test_a_missing_side_takes_the_pair_away_and_an_empty_prompt_the_row() -> None:
+    nan = float("nan")
+    data = paired([[10, 99], [10, 10], [nan, 10]], [[5, nan], [5, 5], [5, nan]])
+    assert data.prompts == 2
+    assert ratio_of_medians(data, 0, FEW).value == 2
+
+
+def test_one_prompt_has_no_interval() -> None:
+    with pytest.raises(ValueError, match="at least 2 prompts"):
+        ratio_of_medians(paired([[1.0]], [[1.0]]), 0)
+
+
+def test_repeats_of_a_prompt_are_not_evidence_of_their_own() -> None:
+    rng = np.random.default_rng(3)
+    effect = rng.lognormal(0, 0.3, (6, 1))
+    few = Paired(np.tile(40 * effect, 2), np.full((6, 2), 10.0))
+    many = Paired(np.tile(40 * effect, 50), np.full((6, 50), 10.0))
+    a, b = geometric_mean_ratio(few, 1), geometric_mean_ratio(many, 1)
+    assert (b.high - b.low) == pytest.approx(a.high - a.low)
+
+
+@UNTIMED
+@given(matrices, matrices, st.floats(0.1, 10))
+def test_the_unit_of_time_does_not_matter(
+    base: list[tuple[float, float]], other: list[tuple[float, float]], unit: float
+) -> None:
+    size = min(len(base), len(other))
+    data = Paired.of(np.array(base[:size]), np.array(other[:size]))
+    scaled = Paired(data.base * unit, data.other * unit)
+    one, two = ratio_of_medians(data, 5, FEW), ratio_of_medians(scaled, 5, FEW)
+    assert (two.value, two.low, two.high) == pytest.approx((one.value, one.low, one.high))
+
+
+@UNTIMED
+@given(matrices)
+def test_the_same_data_on_both_sides_is_a_ratio_of_one(base: list[tuple[float, float]]) -> None:
+    array = np.array(base)
+    found = geometric_mean_ratio(Paired.of(array, array), 0, FEW)
+    assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
+
+
+@UNTIMED
+@given(st.lists(times, min_size=2, max_size=8))
+def test_an_interval_stays_inside_the_data(values: list[float]) -> None:
+    array = np.array(values)
+    found = interval([len(array)], lambda drawn: array[drawn[0]].mean(axis=-1), 0, FEW)
+    slack = 1e-9 * array.max()
+    assert array.min() - slack <= found.low
+    assert found.low <= found.high + slack
+    assert found.high <= array.max() + slack
+
+
+def simulated(rng: np.random.Generator, truth: float, prompts: int, spread: float) -> Paired:
+    own: Floats = rng.lognormal(0, spread, (prompts, 1))
+    noise = rng.lognormal(0, 0.02, (2, prompts, 2))
+    return Paired(40 * noise[0], 40 / truth * own * noise[1])
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(11)
+    found = [geometric_mean_ratio(simulated(rng, 1.7, 30, 0.15), 0, 400) for _ in range(150)]
+    covered = sum(one.low <= 1.7 <= one.high for one in found) / len(found)
+    assert 0.88 <= covered <= 0.99
+
+
+def test_no_effect_is_seldom_called_one_and_ten_percent_is_found() -> None:
+    rng = np.random.default_rng(12)
+    null = [verdict(ratio_of_medians(simulated(rng, 1, 50, 0.03), 0, 400)) for _ in range(100)]
+    real = [verdict(ratio_of_medians(simulated(rng, 1.1, 50, 0.03), 0, 400)) for _ in range(30)]
+    assert null.count("not shown") >= 88
+    assert set(real) == {"faster"}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [(1.01, 2, "faster"), (0.5, 0.99, "slower"), (0.9, 1.1, "not shown"), (1, 2, "not shown")],
+)
+def test_the_interval_drives_the_verdict(low: float, high: float, word: str) -> None:
+    assert verdict(Estimate(1.0, low, high)) == word

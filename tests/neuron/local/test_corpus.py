@@ -1,0 +1,78 @@
+import json
+import random
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neuron.local.corpus import CONTROLS, STRUCTURED, TASKS, Example, held_out, stream
+
+SEEDS = st.integers(min_value=0, max_value=10_000)
+EVERY_TASK = pytest.mark.parametrize("name", list(TASKS))
+
+
+def request(example: Example) -> str:
+    return json.dumps([example.messages, example.tools])
+
+
+@given(SEEDS)
+def test_every_tasks_validator_accepts_its_own_answer(seed: int) -> None:
+    for task in TASKS.values():
+        example = task.sample(random.Random(seed))
+        outcome = task.check(example, example.answer)
+        assert (outcome.valid, outcome.exact, outcome.reason) == (True, True, None), task.name
+
+
+@EVERY_TASK
+def test_an_answer_cut_off_half_way_is_not_exact(name: str) -> None:
+    if name == "prose":
+        pytest.skip("every sequence of words is as good as any other in the made-up language")
+    for example in held_out(name, 20):
+        assert not TASKS[name].check(example, example.answer[: len(example.answer) // 2]).exact
+
+
+@pytest.mark.parametrize("name", [n for n in STRUCTURED if n != "count_repeat"])
+def test_prose_is_not_a_valid_structured_answer(name: str) -> None:
+    for example in held_out(name, 5):
+        outcome = TASKS[name].check(example, "I am afraid that I cannot: do that.")
+        assert not outcome.valid
+        assert outcome.reason
+
+
+@pytest.mark.parametrize("name", STRUCTURED)
+def test_the_answer_to_another_request_is_not_exact(name: str) -> None:
+    first, second = held_out(name, 2)
+    assert first.answer != second.answer
+    assert not TASKS[name].check(first, second.answer).exact
+
+
+def test_a_wrong_value_makes_json_valid_but_not_exact() -> None:
+    example = held_out("json_record", 1)[0]
+    record = json.loads(example.answer)
+    key = next(iter(record))
+    changed = {**record, key: f"{record[key]}x" if isinstance(record[key], str) else 3}
+    outcome = TASKS["json_record"].check(example, json.dumps(changed))
+    assert (outcome.valid, outcome.exact) == (True, False)
+
+
+@EVERY_TASK
+def test_there_are_at_least_three_phrasings(name: str) -> None:
+    assert len({example.phrasing for example in held_out(name, 100)}) >= 3
+
+
+@EVERY_TASK
+def test_held_out_examples_are_the_same_for_the_same_seed(name: str) -> None:
+    assert held_out(name, 5, seed=1) == held_out(name, 5, seed=1)
+    assert held_out(name, 5, seed=1) != held_out(name, 5, seed=2)
+
+
+def test_no_held_out_request_is_in_the_training_stream() -> None:
+    # Repetition has the fewest different requests, so a leak would show there first.
+    seen = {request(example) for example in islice(stream({"count_repeat": 1.0}, 0), 20_000)}
+    assert seen.isdisjoint(request(example) for example in held_out("count_repeat", 500))
+
+
+def test_controls_and_structured_tasks_are_told_apart() -> None:
+    assert set(CONTROLS) == {"prose", "hex"}
+    assert set(CONTROLS) | set(STRUCTURED) == set(TASKS)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from server.app import Gateway, create_app
+from server.engine_status import EngineStatus
+from server.listener import bind, make_listener
+from tests.server.fake_engine import MODEL, FakeEngine, fake_engine
+from tests.server.waiting import WAIT_S
+
+
+@dataclass
+class FakeView:
+    """An engine's state, as a test says it is."""
+
+    status: EngineStatus = field(default_factory=lambda: EngineStatus("ready"))
+    retry_after_s: float = 12.0
+
+
+@dataclass
+class Running:
+    gateway: Gateway
+    url: str
+    http: httpx.AsyncClient
+    view: FakeView
+
+    async def metric(self, line: str) -> float:
+        """The value of the sample that starts with `line`; 0 if there is none."""
+        for sample in (await self.http.get("/metrics")).text.splitlines():
+            if sample.startswith(line):
+                return float(sample.rsplit(" ", 1)[1])
+        return 0.0
+
+    async def until_idle(self) -> None:
+        with anyio.fail_after(WAIT_S):
+            await self.gateway.admission.wait_idle()
+        assert await self.metric("specserve_requests_in_flight") == 0
+
+
+@asynccontextmanager
+async def running(upstream: str, **options: Any) -> AsyncIterator[Running]:  # noqa: ANN401
+    view = FakeView()
+    async with httpx.AsyncClient(base_url=upstream, trust_env=False) as client:
+        gateway = create_app(client, view, **options)
+        listening = bind("127.0.0.1", 0)
+        listener = make_listener(gateway.app)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.serve, [listening])
+            async with httpx.AsyncClient(base_url=url, timeout=WAIT_S, trust_env=False) as http:
+                yield Running(gateway, url, http, view)
+            listener.should_exit = True
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[FakeEngine]:
+    async with fake_engine() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def gateway(engine: FakeEngine) -> AsyncIterator[Running]:
+    async with running(engine.url) as served:
+        yield served
+
+
+def chat(**more: object) -> dict[str, Any]:
+    return {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], **more}
+
+
+CHAT = "/v1/chat/completions"
