@@ -21,7 +21,7 @@ class Teller:
     task: TaskID | None = None
 
     def say(self, line: str) -> None:
-        self.console.print(f"bench: {line}", highlight=False, markup=False)
+        self.console.print(f"bench: {line}", highlight=False, markup=False, soft_wrap=True)
 
     def step(self, step: Step) -> None:
         text = f"{step.workload} · concurrency {step.concurrency} · {step.arm}"

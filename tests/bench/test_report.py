@@ -72,7 +72,7 @@ def test_a_busy_machine_is_named() -> None:
     found = result("sql")
     busy = found.provenance.model_copy(update={"load_before": (2.8, 1.0, 1.0)})
     found = found.model_copy(update={"provenance": busy})
-    assert "BUSY MACHINE: the load was 2.80 on 2 cores" in render_report(found, summarise(found))
+    assert "BUSY MACHINE: load 2.80 on 2 cores" in render_report(found, summarise(found))
 
 
 def test_faster_can_be_required(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

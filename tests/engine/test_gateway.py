@@ -94,8 +94,11 @@ async def test_chat(client: openai.AsyncOpenAI, model: str) -> None:
 
 
 async def test_completion(client: openai.AsyncOpenAI, model: str) -> None:
-    answer = await client.completions.create(model=model, prompt=PROMPT, max_tokens=20)
+    answer = await client.completions.create(
+        model=model, prompt=PROMPT, max_tokens=20, extra_body={"ignore_eos": True}
+    )
     assert answer.choices[0].text
+    assert answer.choices[0].finish_reason == "length"
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 20
 
