@@ -23,10 +23,11 @@ class Answer:
         self._headers = headers
         self.status: int | None = None
         """None: nothing has been sent."""
-        self._finished = False
+        self.finished = False
+        """The last byte has been given to the server; leaving is no cancellation any more."""
 
     async def whole(self, body: bytes) -> None:
-        self.status, self._finished = 200, True
+        self.status, self.finished = 200, True
         await send_body(self._send, 200, body, self._headers)
 
     async def piece(self, data: bytes) -> None:
@@ -37,13 +38,13 @@ class Answer:
         await self._body(data, more=True)
 
     async def end(self) -> None:
-        self._finished = True
+        self.finished = True
         await self._body(b"", more=False)
 
     async def fail(self, error: ApiError) -> None:
-        if self._finished:
+        if self.finished:
             return
-        self._finished = True
+        self.finished = True
         if self.status is None:
             self.status = error.status
             await send_error(self._send, error, self._headers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.types import Receive, Scope
 
 from server.admission import Ticket
+from server.answer import Answer
 from server.errors import ApiError, ClientGone
 from server.responses import JSON, header
 
@@ -27,10 +28,12 @@ async def read_json_body(scope: Scope, receive: Receive, limit: int) -> bytes:
             return bytes(body)
 
 
-async def watch_disconnect(receive: Receive, ticket: Ticket) -> None:
+async def watch_disconnect(receive: Receive, ticket: Ticket, answer: Answer) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    ticket.end("client_gone")
+    # uvicorn says the same of a client that has everything.
+    if not answer.finished:
+        ticket.end("client_gone")
 
 
 def _check_type(scope: Scope) -> None:

@@ -57,7 +57,7 @@ class CompletionEndpoint:
             if refusal is not None:
                 raise refusal
             await self._relay_until_gone(ticket, receive, request, answer)
-        if not cancel.cancelled_caught:
+        if not cancel.cancelled_caught or answer.finished:
             return
         if ticket.reason == "shutdown":
             raise unavailable(
@@ -72,7 +72,7 @@ class CompletionEndpoint:
     ) -> None:
         failure: ApiError | None = None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch_disconnect, receive, ticket)
+            tasks.start_soon(watch_disconnect, receive, ticket, answer)
             try:
                 await self.relay.run(request, answer)
             except ApiError as error:

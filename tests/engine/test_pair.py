@@ -1,27 +1,21 @@
-"""What the bundled pair must be worth on the real engine: right answers, accepted drafts, and the
-same text with and without speculation."""
+"""The same text with and without speculation, on the real engine."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import mean
 from typing import Any
 
 import httpx
 import pytest
 
-from neuron.local.corpus import CONTROLS, STRUCTURED, TASKS, Example, Outcome, held_out
+from neuron.local.corpus import TASKS, Example, held_out
 from tests.engine.conftest import Engine
 
 PROMPTS_PER_TASK = 12
 AT_ONCE = 4
-MAX_TOKENS = 320
+MAX_TOKENS = 160
 REQUEST_TIMEOUT_S = 120.0
-# The model card has the figures over more prompts; with this few, one answer is 1 %.
-MIN_VALID, MIN_EXACT, MIN_ACCEPTANCE_LENGTH = 0.96, 0.80, 4.7
-COPYING = ("json_extract", "tool_call", "csv_to_json")
 
 
 @dataclass(frozen=True)
@@ -32,14 +26,6 @@ class Answer:
     finish_reason: str
     steps: int
     accepted: int
-
-    @property
-    def outcome(self) -> Outcome:
-        return TASKS[self.example.task].check(self.example, self.text)
-
-    @property
-    def acceptance_length(self) -> float:
-        return 1 + self.accepted / self.steps
 
 
 async def ask(client: httpx.AsyncClient, model: str, example: Example) -> Answer:
@@ -90,39 +76,6 @@ def speculative(spec_engine: Engine) -> list[Answer]:
 @pytest.fixture(scope="module")
 def plain(plain_engine: Engine) -> list[Answer]:
     return asyncio.run(answers(plain_engine))
-
-
-def share(of: list[Answer], what: Callable[[Answer], bool]) -> float:
-    return mean(what(answer) for answer in of)
-
-
-def reasons(of: list[Answer]) -> str:
-    return "\n".join(
-        f"{a.example.task}: {a.outcome.reason}\n{a.text}" for a in of if a.outcome.reason
-    )
-
-
-def test_structured_answers_are_valid(speculative: list[Answer]) -> None:
-    structured = [a for a in speculative if a.example.task in STRUCTURED]
-    assert share(structured, lambda a: a.outcome.valid) >= MIN_VALID, reasons(structured)
-    assert {a.finish_reason for a in structured} == {"stop"}
-
-
-@pytest.mark.parametrize("task", COPYING)
-def test_values_are_copied_right(speculative: list[Answer], task: str) -> None:
-    mine = [a for a in speculative if a.example.task == task]
-    assert share(mine, lambda a: a.outcome.exact) >= MIN_EXACT, reasons(mine)
-
-
-def test_drafts_are_accepted_where_text_is_predictable(speculative: list[Answer]) -> None:
-    structured = [a for a in speculative if a.example.task in STRUCTURED]
-    assert mean(a.acceptance_length for a in structured) >= MIN_ACCEPTANCE_LENGTH
-
-
-@pytest.mark.parametrize("task", CONTROLS)
-def test_drafts_are_mostly_refused_where_it_is_not(speculative: list[Answer], task: str) -> None:
-    mine = [a for a in speculative if a.example.task == task and a.steps]
-    assert mean(a.acceptance_length for a in mine) < 3
 
 
 def test_greedy_text_is_the_targets_own(speculative: list[Answer], plain: list[Answer]) -> None:

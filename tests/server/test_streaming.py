@@ -239,3 +239,14 @@ async def test_connections_are_used_again(gateway: Running, engine: FakeEngine) 
     for _ in range(3):
         assert (await gateway.http.post(CHAT, json=chat(stream=True))).status_code == 200
     assert len({wire.writer.get_extra_info("peername") for wire in engine.wires}) == 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_has_everything_is_not_counted_as_gone(
+    gateway: Running, stream: bool
+) -> None:
+    for _ in range(20):
+        await gateway.http.post(CHAT, json=chat(stream=stream))
+    await gateway.until_idle()
+    assert await gateway.metric('specserve_requests_total{code="ok"') == 20
+    assert await gateway.metric('specserve_requests_total{code="client_gone"') == 0
