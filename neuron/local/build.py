@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from neuron.errors import ModelNotFoundError
 from neuron.local.enlarge import Enlargement, enlarge
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -40,8 +41,17 @@ def _key(source: Path, size: Enlargement) -> str:
 
 
 def ensure_built(weights: Path = WEIGHTS, size: Enlargement = SIZE) -> BuiltPair:
-    """Idempotent and safe to call from several processes at once: the directory appears whole."""
+    """Idempotent and safe to call from several processes at once: the directory appears whole.
+
+    Raises ModelNotFoundError where the committed weights are not there.
+    """
     source = weights / "target"
+    for part in (source, weights / "draft"):
+        if not (part / "model.safetensors").is_file():
+            raise ModelNotFoundError(
+                f"Looked for the bundled weights in {part}, but they are not there: "
+                "this checkout or installation is not whole; clone the repository again."
+            )
     target = cache_dir() / f"local-target-{_key(source, size)}"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,9 +12,9 @@ import pytest
 from neuron.local.corpus import TASKS, Example, held_out
 from tests.engine.conftest import Engine
 
-PROMPTS_PER_TASK = 12
+PROMPTS_PER_TASK = 10
 AT_ONCE = 4
-MAX_TOKENS = 160
+MAX_TOKENS = 96
 REQUEST_TIMEOUT_S = 120.0
 
 

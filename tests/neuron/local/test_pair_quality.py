@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen2ForCausalLM
 
+from neuron.errors import ModelNotFoundError
 from neuron.local.batches import IGNORED, collate, encode
 from neuron.local.build import SIZE, WEIGHTS, ensure_built
 from neuron.local.corpus import TASKS, held_out
@@ -151,3 +152,8 @@ def test_labels_are_the_answer_and_nothing_else(tokenizer: PreTrainedTokenizerFa
     batch = collate([(head, tail), (head, tail[:3])], tokenizer.pad_token_id)
     assert batch.labels[0][batch.labels[0] != IGNORED].tolist() == tail
     assert batch.labels[1][batch.labels[1] != IGNORED].tolist() == tail[:3]
+
+
+def test_missing_weights_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match="clone the repository again"):
+        ensure_built(tmp_path)
