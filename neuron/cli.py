@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from neuron.errors import ModelNotFoundError, SpecserveError
-from neuron.launch import Command, Endpoint, render
+from neuron.launch import MAX_PORT, Command, Endpoint, render
 from neuron.models import KNOWN_MODELS, locate
 from neuron.pair import load_pair
 
@@ -53,7 +53,11 @@ def main() -> None:
 @click.option("--target", help="Another target: a known name, a folder or a hub id.")
 @click.option("--draft", help="Another draft: a known name, a folder or a hub id.")
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=int, help=f"Port to listen on (default {DEFAULT_PORT}).")
+@click.option(
+    "--port",
+    type=click.IntRange(1, MAX_PORT),
+    help=f"Port to listen on (default {DEFAULT_PORT}).",
+)
 @click.option("--uds", type=click.Path(path_type=Path), help="Listen on a Unix socket instead.")
 def launch(
     pair: str,
@@ -69,6 +73,8 @@ def launch(
     """Print or run vLLM's OpenAI server for PAIR, a shipped name or a TOML file."""
     if as_json and not dry_run:
         raise click.UsageError("--json prints the command, so it needs --dry-run.")
+    if port is not None and uds is not None:
+        raise click.UsageError("An engine listens on --port or on --uds, not on both.")
     if port is None and uds is None:
         port = DEFAULT_PORT
     endpoint = Endpoint(host=host, port=port, uds=uds)

@@ -14,6 +14,7 @@ from neuron.pair import Pair
 
 # sun_path holds 108 bytes with its terminator.
 MAX_UDS_BYTES = 107
+MAX_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Endpoint:
     def __post_init__(self) -> None:
         if (self.port is None) == (self.uds is None):
             raise LaunchError("An engine listens on a port or on a Unix socket: give exactly one.")
-        if self.port is not None and not 0 < self.port < 65536:
-            raise LaunchError(f"Port {self.port} is out of range: give one from 1 to 65535.")
+        if self.port is not None and not 0 < self.port <= MAX_PORT:
+            raise LaunchError(f"Port {self.port} is out of range: give one from 1 to {MAX_PORT}.")
         if self.uds is not None and len(bytes(self.uds)) > MAX_UDS_BYTES:
             raise LaunchError(
                 f"The socket path {self.uds} is longer than {MAX_UDS_BYTES} bytes: shorten it."

@@ -19,7 +19,10 @@ KNOWN_MODELS: Mapping[str, str] = MappingProxyType(
 )
 BUNDLED_PREFIX = "bundled:"
 WEIGHT_PATTERNS = ("*.safetensors", "*.bin")
-WHAT_WORKS = "What works now is `--pair local`"
+WHAT_WORKS = (
+    "What works now is the bundled pair, without --target and --draft: `bench --pair local`, "
+    "`server --pair local` or `neuron launch local`"
+)
 
 
 def hub_cache() -> Path:

@@ -14,6 +14,8 @@ from neuron.errors import PairError
 
 PAIRS_DIR = Path(__file__).parent / "pairs"
 
+NEURON_KEYS = ("instance", "tp_degree", "lnc", "max_prompt_len", "buckets", "artefacts")
+
 Positive = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(min_length=1)]
 
@@ -35,9 +37,17 @@ class Pair(BaseModel):
     prefix_caching: bool = True
     tool_call_parser: Name | None = None
     served_model_name: Name
+    sampling: Literal["any", "greedy"] = "any"
+    """What the engine is built for: some Neuron graphs choose the likeliest token and no other."""
+    # Of the Neuron stacks; `neuron.stacks` says which of them takes what.
     instance: Name | None = None
     tp_degree: Positive | None = None
     lnc: Literal[1, 2] | None = None
+    max_prompt_len: Positive | None = None
+    buckets: Annotated[tuple[Positive, ...], Field(strict=False)] | None = None
+    """Lengths that graphs are compiled for. None: the stack's own."""
+    artefacts: Name | None = None
+    """Folder or s3:// URL of compiled graphs."""
 
     @model_validator(mode="after")
     def _steps_fit(self) -> Self:
@@ -46,6 +56,16 @@ class Pair(BaseModel):
                 f"num_draft_tokens = {self.num_draft_tokens} leaves no room in "
                 f"max_model_len = {self.max_model_len}; lower the one or raise the other"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_mean_something(self) -> Self:
+        if self.stack == "cpu":
+            for key in NEURON_KEYS:
+                if getattr(self, key) is not None:
+                    raise ValueError(f"{key} means nothing on the stack cpu; remove it")
+            if self.sampling != "any":
+                raise ValueError("the stack cpu samples as each request asks; remove sampling")
         return self
 
     def with_models(self, *, target: str | None = None, draft: str | None = None) -> Pair:

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuron.errors import ModelNotFoundError
+from neuron.errors import ModelNotFoundError, SpecserveError
 from neuron.local.enlarge import Enlargement, enlarge
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -43,7 +43,8 @@ def _key(source: Path, size: Enlargement) -> str:
 def ensure_built(weights: Path = WEIGHTS, size: Enlargement = SIZE) -> BuiltPair:
     """Idempotent and safe to call from several processes at once: the directory appears whole.
 
-    Raises ModelNotFoundError where the committed weights are not there.
+    Raises ModelNotFoundError where the committed weights are not there, SpecserveError where the
+    cache cannot be written.
     """
     source = weights / "target"
     for part in (source, weights / "draft"):
@@ -54,15 +55,26 @@ def ensure_built(weights: Path = WEIGHTS, size: Enlargement = SIZE) -> BuiltPair
             )
     target = cache_dir() / f"local-target-{_key(source, size)}"
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
         try:
-            enlarge(source, scratch / "target", size)
-            try:
-                (scratch / "target").rename(target)
-            except OSError:
-                if not target.exists():
-                    raise
-        finally:
-            shutil.rmtree(scratch)
+            _build(source, target, size)
+        except OSError as error:
+            raise SpecserveError(
+                f"The bundled target cannot be built in {target.parent} ({error.strerror}): "
+                "name a folder with 60 MB of room in the variable SPECSERVE_HOME."
+            ) from error
     return BuiltPair(target, weights / "draft")
+
+
+def _build(source: Path, target: Path, size: Enlargement) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
+    try:
+        enlarge(source, scratch / "target", size)
+        try:
+            (scratch / "target").rename(target)
+        except OSError:
+            # Another process may have been quicker, which is as good.
+            if not target.exists():
+                raise
+    finally:
+        shutil.rmtree(scratch)

@@ -18,23 +18,31 @@ LOCAL = Pair.model_validate(
 # TOML takes no lone surrogates; everything else must survive.
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 positive = st.integers(1, 2**53)
-pairs = st.builds(
-    Pair,
-    name=text,
-    stack=st.sampled_from(["cpu", "nxdi", "vllm-neuron", "legacy"]),
-    target=text,
-    draft=st.none() | text,
-    num_draft_tokens=st.integers(1, 32),
-    max_model_len=st.integers(64, 2**20),
-    max_num_seqs=positive,
-    kv_cache_bytes=st.none() | positive,
-    dtype=st.sampled_from(["auto", "float32", "bfloat16"]),
-    prefix_caching=st.booleans(),
-    tool_call_parser=st.none() | text,
-    served_model_name=text,
-    instance=st.none() | text,
-    tp_degree=st.none() | positive,
-    lnc=st.sampled_from([None, 1, 2]),
+shared = {
+    "name": text,
+    "target": text,
+    "draft": st.none() | text,
+    "num_draft_tokens": st.integers(1, 32),
+    "max_model_len": st.integers(64, 2**20),
+    "max_num_seqs": positive,
+    "kv_cache_bytes": st.none() | positive,
+    "dtype": st.sampled_from(["auto", "float32", "bfloat16"]),
+    "prefix_caching": st.booleans(),
+    "tool_call_parser": st.none() | text,
+    "served_model_name": text,
+}
+neuron_only = {
+    "sampling": st.sampled_from(["any", "greedy"]),
+    "instance": st.none() | text,
+    "tp_degree": st.none() | positive,
+    "lnc": st.sampled_from([None, 1, 2]),
+    "max_prompt_len": st.none() | positive,
+    "buckets": st.none() | st.lists(positive, max_size=4).map(tuple),
+    "artefacts": st.none() | text,
+}
+stacks = st.sampled_from(["nxdi", "vllm-neuron", "legacy"])
+pairs = st.builds(Pair, stack=st.just("cpu"), **shared) | st.builds(
+    Pair, stack=stacks, **shared, **neuron_only
 )
 
 
@@ -81,6 +89,9 @@ def test_every_shipped_pair_loads() -> None:
         (('stack = "cpu"', 'stack = "gpu"'), "'stack'"),
         (("max_num_seqs = 4\n", ""), "'max_num_seqs' is missing"),
         (("max_num_seqs = 4", "max_num_seqs ="), "not valid TOML"),
+        (("max_num_seqs = 4", "max_num_seqs = 4\ntp_degree = 8"), "tp_degree means nothing"),
+        (("max_num_seqs = 4", "max_num_seqs = 4\nbuckets = [64]"), "buckets means nothing"),
+        (('sampling = "any"', 'sampling = "greedy"'), "remove sampling"),
     ],
 )
 def test_a_bad_value_is_one_sentence(change: tuple[str, str], message: str) -> None:
