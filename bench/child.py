@@ -1,16 +1,21 @@
-"""A helper program (the gateway) as a child that is ended whatever happens."""
+"""A helper program (the gateway) as a child that is ended whatever happens, and its log."""
 
 import asyncio
 import os
+import shutil
 import signal
+import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import httpx
 
 from bench.errors import EngineFailedError
+from neuron.errors import LaunchError
+from server import keeper
 
 POLL_S = 0.25
 PROBE_TIMEOUT_S = 5.0
@@ -18,14 +23,37 @@ STOP_GRACE_S = 30.0
 TAIL_LINES = 12
 
 
+@contextmanager
+def log_folder() -> Iterator[Path]:
+    """A new folder, which stays only where an error has named a log in it."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    kept = False
+    try:
+        yield folder
+    except (EngineFailedError, LaunchError):
+        kept = any(folder.iterdir())
+        raise
+    finally:
+        if not kept:
+            shutil.rmtree(folder)
+
+
 @asynccontextmanager
 async def ready_child(
     name: str, argv: Sequence[str], ready_url: str, log: Path, timeout_s: float
 ) -> AsyncIterator[int]:
-    """Its pid, once `ready_url` answers 200. Raises EngineFailedError with the log's end."""
+    """Its process group, once `ready_url` answers 200. Raises EngineFailedError with the log's end.
+
+    It is ended on the way out, and also when this process is killed: the keeper sees its stdin
+    close then.
+    """
     with log.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
-            *argv, stdout=sink, stderr=sink, start_new_session=True
+            *(sys.executable, "-I", keeper.__file__, *argv),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
         )
     try:
         await _until_ready(name, process, ready_url, log, timeout_s)
@@ -43,7 +71,7 @@ async def _until_ready(
             if process.returncode is not None:
                 raise EngineFailedError(
                     f"The {name} ended with exit code {process.returncode} before it was ready; "
-                    f"its log ends: {_tail(log)}"
+                    f"its log is {log} and ends: {_tail(log)}"
                 )
             try:
                 if (await http.get(url)).status_code == httpx.codes.OK:
@@ -52,7 +80,7 @@ async def _until_ready(
                 pass
             await asyncio.sleep(POLL_S)
     raise EngineFailedError(
-        f"The {name} was not ready within {timeout_s:g} s; its log ends: {_tail(log)}"
+        f"The {name} was not ready within {timeout_s:g} s; its log is {log} and ends: {_tail(log)}"
     )
 
 
@@ -62,15 +90,14 @@ def _tail(log: Path) -> str:
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
     """SIGTERM lets the gateway end its own engines; SIGKILL is for what is left of the group."""
-    if process.returncode is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(STOP_GRACE_S):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
+    _signal(process, signal.SIGTERM)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STOP_GRACE_S):
             await process.wait()
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    _signal(process, signal.SIGKILL)
+    await process.wait()
+
+
+def _signal(process: asyncio.subprocess.Process, signum: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signum)

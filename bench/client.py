@@ -1,6 +1,6 @@
 """A streamed completion: the request that is sent and the reply that its reads amount to.
 
-Parsing happens after the stream has ended, so that it never delays a stamp.
+`send` only stamps. `read_reply` parses, later: parsing one stream would delay another's stamps.
 """
 
 import json
@@ -24,8 +24,14 @@ class Target:
     arm: Arm
     base_url: str
     model: str
-    uds: Path | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    log: Path | None = None
+    """Where what we started writes; `None` if it ran already."""
+
+    @property
+    def see_log(self) -> str:
+        """For the end of a sentence about its failure."""
+        return "" if self.log is None else f"; its log is {self.log}"
 
 
 @dataclass(frozen=True)
@@ -37,16 +43,15 @@ class Call:
     schema: Mapping[str, Any] | None = None
 
 
-async def complete(
+async def send(
     target: Target,
     call: Call,
     limits: Limits = DEFAULT_LIMITS,
     clock: Clock = time.perf_counter_ns,
-) -> tuple[int, Reply]:
-    """Sends `call` greedily; returns the clock at sending and the reply, usable or not."""
-    address = Address.parse(target.base_url, target.uds)
-    done = await exchange(address, _request(address, target, call), limits, clock)
-    return done.sent_ns, read_reply(done)
+) -> Exchange:
+    """Sends `call` greedily; what came back is not looked at."""
+    address = Address.parse(target.base_url)
+    return await exchange(address, _request(address, target, call), limits, clock)
 
 
 def body(model: str, call: Call) -> dict[str, Any]:
@@ -118,6 +123,7 @@ class _Draft:
 
 
 def read_reply(done: Exchange) -> Reply:
+    """Usable or not: what is wrong with it is in its `problem`."""
     draft = _Draft()
     error = done.problem
     try:

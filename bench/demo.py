@@ -2,9 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -13,9 +11,10 @@ from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionMessageParam
 from openai.types.shared_params import ResponseFormatJSONSchema
 
-from bench.child import ready_child
+from bench.busy import WATCH_S
+from bench.child import log_folder, ready_child
 from bench.edge import finish, run_until_done
-from bench.engines import free_port
+from bench.engines import Starter, free_port, start_process
 from bench.errors import EngineFailedError, UnusableError
 from bench.progress import Teller, teller
 from bench.provenance import BUNDLED
@@ -41,15 +40,23 @@ SETTINGS = Settings(
 )
 
 
-async def demo(tell: Teller) -> None:
+GATEWAY = (sys.executable, "-m", "server")
+
+
+async def demo(
+    tell: Teller,
+    gateway: Sequence[str] = GATEWAY,
+    start: Starter = start_process,
+    watch_s: float = WATCH_S,
+) -> None:
     pair = load_pair("local")
     click.echo(
         f"Pair {pair.name}: bundled Qwen2-architecture draft and target, real vLLM on this CPU, "
         f"K = {pair.num_draft_tokens}.\n{BUNDLED}\n"
     )
-    await _answer(pair, tell)
+    await _answer(pair, tell, gateway)
     tell.say("now the same target with and without its draft, a few prompts of each kind")
-    result = await run_bench(pair, SETTINGS, tell.say, tell.step)
+    result = await run_bench(pair, SETTINGS, tell.say, tell.step, start=start, watch_s=watch_s)
     summary = summarise(result)
     click.echo("\n" + render_report(result, summary), nl=False)
     click.echo(
@@ -57,16 +64,18 @@ async def demo(tell: Teller) -> None:
     )
     if summary.faults:
         raise UnusableError("Speculative output was not the plain output; see the lines above.")
+    if summary.gaps:
+        raise UnusableError("Not every workload could be measured; see the lines above.")
 
 
-async def _answer(pair: Pair, tell: Teller) -> None:
+async def _answer(pair: Pair, tell: Teller, gateway: Sequence[str]) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    argv = (sys.executable, "-m", "server", "--host", "127.0.0.1", "--port", str(port))
+    argv = (*gateway, "--host", "127.0.0.1", "--port", str(port))
     tell.say("starting the gateway, which starts the speculative engine (about half a minute)")
     started = time.monotonic()
-    with TemporaryDirectory(prefix="demo-") as folder:
-        log = Path(folder) / "gateway.log"
+    with log_folder() as folder:
+        log = folder / "gateway.log"
         async with ready_child("gateway", argv, f"{url}/health/ready", log, READY_S):
             tell.say(f"ready after {time.monotonic() - started:.0f} s at {url}")
             await _stream(url, pair, held_out("json_extract", 1, seed=SETTINGS.seed)[0])

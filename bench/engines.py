@@ -6,15 +6,16 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import httpx
 
+from bench.child import log_folder
 from bench.client import Target
 from bench.errors import EngineFailedError, UsageProblemError
 from bench.record import Launched
 from neuron.launch import Command, Endpoint, render
-from neuron.models import BUNDLED_PREFIX, locate
 from neuron.pair import Pair
 from server.engines import EngineProcess
 
@@ -26,10 +27,15 @@ Say = Callable[[str], None]
 
 
 class Process(Protocol):
+    @property
+    def returncode(self) -> int | None:
+        """`None` while it runs."""
+
     async def wait_ready(self, timeout_s: float) -> None: ...
 
 
-Starter = Callable[[Command, Endpoint, str], AbstractAsyncContextManager[Process]]
+Starter = Callable[[Command, Endpoint, str, Path], AbstractAsyncContextManager[Process]]
+"""Command, where it listens, the model it serves, its log."""
 
 
 @dataclass(frozen=True)
@@ -39,43 +45,67 @@ class Running:
 
 
 def start_process(
-    command: Command, endpoint: Endpoint, model: str
+    command: Command, endpoint: Endpoint, model: str, log: Path
 ) -> AbstractAsyncContextManager[Process]:
-    return EngineProcess(command, endpoint, model)
-
-
-def check_weights(pair: Pair) -> None:
-    """Raises ModelNotFoundError before anything slow is done."""
-    for ref in (pair.target, pair.draft):
-        if ref is not None and not ref.startswith(BUNDLED_PREFIX):
-            locate(ref)
+    return EngineProcess(command, endpoint, model, log=log)
 
 
 @asynccontextmanager
 async def launched(
     pair: Pair, arms: tuple[EngineArm, ...], say: Say, start: Starter = start_process
 ) -> AsyncIterator[tuple[Running, ...]]:
-    """Starts one engine per arm, all at once, and ends them all on the way out."""
+    """Starts one engine per arm, all at once, and ends them all on the way out.
+
+    Raises EngineFailedError there if one has ended by itself.
+    """
     if "speculative" in arms and pair.draft is None:
         raise UsageProblemError(
             f"Key 'draft' is missing in pair {pair.name!r}: without a draft there is nothing to "
             "compare; name one there or with --draft."
         )
-    check_weights(pair)
+    plans: list[_Plan] = []
     async with AsyncExitStack() as stack:
-        started: list[tuple[EngineArm, Endpoint, Command, Process]] = []
+        folder = stack.enter_context(log_folder())
         for arm in arms:
-            say(f"starting the {arm} engine of pair {pair.name}")
             endpoint = Endpoint(port=free_port())
+            # All before the first start: a pair that cannot work fails here.
             command = await asyncio.to_thread(render, pair, endpoint, plain=arm == "plain")
-            process = await stack.enter_async_context(
-                start(command, endpoint, pair.served_model_name)
-            )
-            started.append((arm, endpoint, command, process))
-        waited = await _all_ready([process for *_, process in started])
-        yield tuple(
-            _running(pair, arm, endpoint, command, ready_s)
-            for (arm, endpoint, command, _), ready_s in zip(started, waited, strict=True)
+            plans.append(_Plan(pair, arm, endpoint, command, folder / f"{arm}.log"))
+        processes = []
+        for plan in plans:
+            say(f"starting the {plan.arm} engine of pair {pair.name}")
+            started = start(plan.command, plan.endpoint, pair.served_model_name, plan.log)
+            processes.append(await stack.enter_async_context(started))
+        waited = await _all_ready(processes)
+        yield tuple(plan.running(ready_s) for plan, ready_s in zip(plans, waited, strict=True))
+        for plan, process in zip(plans, processes, strict=True):
+            if process.returncode is not None:
+                raise EngineFailedError(
+                    f"The {plan.arm} engine ended with code {process.returncode} during the run; "
+                    f"its log is {plan.log}."
+                )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    pair: Pair
+    arm: EngineArm
+    endpoint: Endpoint
+    command: Command
+    log: Path
+
+    def running(self, ready_s: float) -> Running:
+        url, model = self.endpoint.base_url, self.pair.served_model_name
+        return Running(
+            Target(self.arm, url, model, log=self.log),
+            Launched(
+                arm=self.arm,
+                url=url,
+                model=model,
+                argv=self.command.argv,
+                env=dict(self.command.env),
+                ready_s=round(ready_s, 2),
+            ),
         )
 
 
@@ -94,22 +124,6 @@ async def _ready(process: Process) -> float:
     started = time.perf_counter()
     await process.wait_ready(READY_TIMEOUT_S)
     return time.perf_counter() - started
-
-
-def _running(
-    pair: Pair, arm: EngineArm, endpoint: Endpoint, command: Command, ready_s: float
-) -> Running:
-    return Running(
-        Target(arm, endpoint.base_url, pair.served_model_name, endpoint.uds),
-        Launched(
-            arm=arm,
-            url=endpoint.base_url,
-            model=pair.served_model_name,
-            argv=command.argv,
-            env=dict(command.env),
-            ready_s=round(ready_s, 2),
-        ),
-    )
 
 
 async def attached(arm: EngineArm, url: str) -> Running:

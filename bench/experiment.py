@@ -3,20 +3,23 @@
 import asyncio
 import random
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import httpx
 
-from bench.client import Call, Target, complete
+from bench.client import Call, Target, read_reply, send
 from bench.errors import EngineFailedError
 from bench.record import Arm, Measured, Prompt, Reply, Settings
-from bench.wire import DEFAULT_LIMITS, Limits
+from bench.wire import DEFAULT_LIMITS, Exchange, Limits
 from bench.workloads import Workload
 from neuron.local.corpus import Example
 
 RENDER_TIMEOUT_S = 30.0
 WARMUP_TOKENS = 32
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,8 @@ async def render_prompts(
     target: Target, workloads: Sequence[Workload], settings: Settings
 ) -> list[Item]:
     """Prompt tokens by the engine's own chat template, taken once and sent to both arms."""
-    transport = httpx.AsyncHTTPTransport(uds=str(target.uds)) if target.uds else None
     async with httpx.AsyncClient(
-        base_url=target.base_url, timeout=RENDER_TIMEOUT_S, transport=transport, trust_env=False
+        base_url=target.base_url, timeout=RENDER_TIMEOUT_S, trust_env=False
     ) as http:
         return [
             Item(workload, index, example, await _tokenise(http, target, example))
@@ -99,7 +101,8 @@ async def _tokenise(http: httpx.AsyncClient, target: Target, example: Example) -
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise EngineFailedError(
             f"The {target.arm} engine at {target.base_url} did not turn a chat into tokens at "
-            f"/tokenize ({error}); the bench needs a vLLM engine there, not a gateway."
+            f"/tokenize ({error}); the bench needs a vLLM engine there, not a gateway"
+            f"{target.see_log}."
         ) from error
 
 
@@ -108,32 +111,39 @@ async def measure(
     items: Sequence[Item],
     arms: tuple[Target, Target],
     observe: Observer,
+    record: Callable[[Measured], None],
     limits: Limits = DEFAULT_LIMITS,
-) -> list[Measured]:
-    """`arms` are base and other. Raises EngineFailedError when an engine stops answering."""
+) -> None:
+    """`arms` are base and other; `record` gets each block's requests when the block has ended.
+
+    Also those of a block that is cut short. Raises EngineFailedError if an engine stops answering.
+    """
     base, other = arms
     targets: Mapping[Arm, Target] = {base.arm: base, other.arm: other}
     rng = random.Random(f"blocks:{settings.seed}")
     run = secrets.token_hex(4)
-    total = len(items) * 4 * settings.rounds * len(settings.concurrency)
-    done: list[Measured] = []
+    tick = _ticker(observe, len(items) * 4 * settings.rounds * len(settings.concurrency))
     for concurrency in settings.concurrency:
         await _warm(settings, items, arms, concurrency, limits, run)
         for name in settings.workloads:
             chosen = [item for item in items if item.workload.name == name]
             plan = blocks(base.arm, other.arm, settings.rounds, rng)
             for number, block in enumerate(plan):
-
-                def report(one: Measured) -> None:
-                    done.append(one)
-                    observe(Step(one.workload, one.concurrency, one.arm, len(done), total))
-
-                await _block(
-                    _Sending(settings, targets[block.arm], concurrency, number, block, limits, run),
-                    chosen,
-                    report,
+                sending = _Sending(
+                    settings, targets[block.arm], concurrency, number, block, limits, run
                 )
-    return sorted(done, key=lambda one: one.started_ns)
+                await _block(sending, chosen, tick, record)
+
+
+def _ticker(observe: Observer, total: int) -> Callable[[str, int, Arm], None]:
+    done = 0
+
+    def tick(workload: str, concurrency: int, arm: Arm) -> None:
+        nonlocal done
+        done += 1
+        observe(Step(workload, concurrency, arm, done, total))
+
+    return tick
 
 
 @dataclass(frozen=True)
@@ -146,11 +156,14 @@ class _Sending:
     limits: Limits
     run: str
 
-    async def one(self, item: Item) -> Measured:
+    async def send(self, item: Item) -> Exchange:
         schema = item.example.schema if self.settings.guided else None
         salt = f"{self.run}-{item.workload.name}-{item.index}-{self.concurrency}-{self.number}"
         call = Call(item.tokens, self.settings.max_tokens, salt, schema)
-        started, reply = await complete(self.target, call, self.limits)
+        return await send(self.target, call, self.limits)
+
+    def judged(self, item: Item, done: Exchange) -> Measured:
+        reply = read_reply(done)
         outcome = item.workload.judge(item.example, reply.text, reply.finish_reason)
         return Measured(
             workload=item.workload.name,
@@ -159,7 +172,7 @@ class _Sending:
             repeat=self.block.repeat,
             block=self.number,
             arm=self.target.arm,
-            started_ns=started,
+            started_ns=done.sent_ns,
             reply=reply,
             valid=outcome.valid and reply.problem is None,
             exact=outcome.exact and reply.problem is None,
@@ -168,21 +181,39 @@ class _Sending:
 
 
 async def _block(
-    sending: _Sending, items: Sequence[Item], report: Callable[[Measured], None]
+    sending: _Sending,
+    items: Sequence[Item],
+    tick: Callable[[str, int, Arm], None],
+    record: Callable[[Measured], None],
 ) -> None:
-    replies: list[Reply] = []
-    queue: Iterator[Item] = iter(items)
+    raw: list[tuple[Item, Exchange]] = []
+
+    async def one(item: Item) -> None:
+        raw.append((item, await sending.send(item)))
+        tick(item.workload.name, sending.concurrency, sending.target.arm)
+
+    try:
+        await _at_once(sending.concurrency, items, one)
+    finally:
+        # Only now: parsing or judging one stream would delay the stamps of another.
+        block = [sending.judged(item, done) for item, done in raw]
+        for measured in sorted(block, key=lambda one: one.started_ns):
+            record(measured)
+    _still_answers(sending.target, [measured.reply for measured in block])
+
+
+async def _at_once(
+    concurrency: int, jobs: Iterable[T], work: Callable[[T], Awaitable[None]]
+) -> None:
+    queue = iter(jobs)
 
     async def worker() -> None:
-        for item in queue:
-            one = await sending.one(item)
-            replies.append(one.reply)
-            report(one)
+        for job in queue:
+            await work(job)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(sending.concurrency):
+        for _ in range(concurrency):
             group.create_task(worker())
-    _still_answers(sending.target, replies)
 
 
 async def _warm(
@@ -200,22 +231,16 @@ async def _warm(
             min(WARMUP_TOKENS, settings.max_tokens),
             f"{run}-warm-{concurrency}-{index}",
         )
-        for index in range(settings.warmup)
+        # Less than a full batch would leave the largest batch cold.
+        for index in range(max(settings.warmup, concurrency) if settings.warmup else 0)
     ]
     for target in arms:
-        queue = iter(calls)
         replies: list[Reply] = []
 
-        async def worker(
-            target: Target = target, queue: Iterator[Call] = queue, replies: list[Reply] = replies
-        ) -> None:
-            for call in queue:
-                _, reply = await complete(target, call, limits)
-                replies.append(reply)
+        async def one(call: Call, target: Target = target, into: list[Reply] = replies) -> None:
+            into.append(read_reply(await send(target, call, limits)))
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(concurrency):
-                group.create_task(worker())
+        await _at_once(concurrency, calls, one)
         _still_answers(target, replies)
 
 
@@ -223,5 +248,5 @@ def _still_answers(target: Target, replies: Sequence[Reply]) -> None:
     if replies and all(reply.status != 200 for reply in replies):
         raise EngineFailedError(
             f"The {target.arm} engine at {target.base_url} answered none of {len(replies)} "
-            f"requests: {replies[0].problem}."
+            f"requests: {replies[0].problem}{target.see_log}."
         )

@@ -44,7 +44,7 @@ pair_options = _all(
     click.option("--pair", "pair_ref", default="local", show_default=True, metavar="REF",
                  help="A shipped pair's name or a TOML file."),
     click.option("--target", metavar="MODEL", help="Another target for the pair."),
-    click.option("--draft", metavar="MODEL", help="Another draft for the pair, e.g. qwen2.5-0.5b."),
+    click.option("--draft", metavar="MODEL", help="Another draft for the pair."),
     click.option("-k", "--num-draft-tokens", "draft_tokens", type=click.IntRange(1), metavar="K",
                  help="Drafts per step instead of the pair's own number."),
 )  # fmt: skip
@@ -61,11 +61,20 @@ run_options = _all(
     click.option("--max-tokens", default=320, show_default=True, type=click.IntRange(2)),
     click.option("--seed", default=0, show_default=True),
     click.option("--warmup", default=2, show_default=True, type=click.IntRange(0),
-                 help="Requests per side and concurrency that are not counted."),
+                 help="Requests per side and concurrency that are not counted; not fewer than "
+                      "the concurrency, and 0 for none."),
     click.option("--out", default="results", show_default=True, metavar="DIR",
                  type=click.Path(path_type=Path, file_okay=False),
                  help="Where the result JSON goes."),
     click.option("--json", "as_json", is_flag=True, help="The result JSON on stdout, no table."),
+)  # fmt: skip
+
+PAIR_OPTIONS = ("pair_ref", "target", "draft", "draft_tokens")
+
+require_faster_option = click.option(
+    "--require-faster", is_flag=True,
+    help="Exit with 6 unless the structured workloads, or all where there are none, are shown to "
+         "be faster.",
 )  # fmt: skip
 
 plot_option = click.option(

@@ -1,4 +1,4 @@
-"""Live progress on stderr, redrawn only between requests so that it costs no measured time."""
+"""Live progress on stderr, redrawn only when a request has ended."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -5,13 +5,14 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
 
 from bench.record import Launched, Provenance
-from neuron.models import BUNDLED_PREFIX
+from neuron.models import BUNDLED_PREFIX, WEIGHT_PATTERNS
 from neuron.pair import Pair
 
 PACKAGES = (
@@ -26,8 +27,11 @@ NAMED = "The pair's own models at their own cost."
 UNKNOWN = "Engines that ran already: what they serve is theirs to say."
 
 
+Weights = Mapping[str, Mapping[str, str]]
+
+
 def provenance(
-    pair: Pair | None, engines: Sequence[Launched], load: tuple[float, float, float]
+    pair: Pair | None, engines: Sequence[Launched], weights: Weights, others_cpu: float
 ) -> Provenance:
     fields = None if pair is None else pair.model_dump(mode="json")
     commit = _git("rev-parse", "HEAD")
@@ -44,12 +48,34 @@ def provenance(
         threads=next(
             (e.env["OMP_NUM_THREADS"] for e in engines if "OMP_NUM_THREADS" in e.env), None
         ),
-        load_before=load,
+        others_cpu=others_cpu,
         pair=fields,
         pair_sha256=None if fields is None else _digest(fields),
         engines=tuple(engines),
+        weights={model: dict(files) for model, files in weights.items()},
         cost_ratio=_cost_ratio(pair),
     )
+
+
+def weights_of(engines: Sequence[Launched]) -> Weights:
+    """Reads every byte of both models, each folder once."""
+    folders: dict[str, Path] = {}
+    for engine in engines:
+        options = dict(pairwise(engine.argv))
+        draft = json.loads(options.get("--speculative-config", "{}")).get("model")
+        for model, named in (("target", options.get("--model")), ("draft", draft)):
+            if named is not None and Path(named).is_dir():
+                folders[model] = Path(named)
+    return {model: _hashed(folder) for model, folder in folders.items()}
+
+
+def _hashed(folder: Path) -> dict[str, str]:
+    files = {path for pattern in WEIGHT_PATTERNS for path in folder.glob(pattern)}
+    found = {}
+    for path in sorted(files):
+        with path.open("rb") as source:
+            found[path.name] = hashlib.file_digest(source, "sha256").hexdigest()
+    return found
 
 
 def _cost_ratio(pair: Pair | None) -> str:

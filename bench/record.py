@@ -1,11 +1,12 @@
 """What a run leaves behind: raw events and where they came from. No statistics here."""
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Arm = Literal["plain", "speculative", "direct", "gateway"]
 Kind = Literal["speedup", "overhead"]
+SCHEMA_VERSION: Final = 2
 
 
 class Fact(BaseModel):
@@ -95,7 +96,15 @@ class Settings(Fact):
     seed: int
     guided: bool
     warmup: int
-    """Requests per arm and concurrency that ran first and were thrown away."""
+    """Requests per arm and concurrency that ran first and were thrown away.
+
+    Never fewer than the concurrency, unless it is 0.
+    """
+
+    @property
+    def per_cell(self) -> int:
+        """Requests of one workload at one concurrency, both arms together."""
+        return self.prompts * 4 * self.rounds
 
 
 class Launched(Fact):
@@ -119,19 +128,31 @@ class Provenance(Fact):
     cpu: str
     cores: int
     threads: str | None
-    load_before: tuple[float, float, float]
+    others_cpu: float
+    """CPUs' worth of time that other processes took just before the first measured request."""
     pair: dict[str, Any] | None
     pair_sha256: str | None
     engines: tuple[Launched, ...]
+    weights: dict[str, dict[str, str]]
+    """Per model, `target` and `draft`: sha256 of each weight file, where we started the engine."""
     cost_ratio: str
 
 
 class Result(Fact):
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     kind: Kind
+    stopped: str | None
+    """Why the run ended before its last request; `None` if it did not."""
     base: Arm
     other: Arm
     settings: Settings
     provenance: Provenance
     prompts: tuple[Prompt, ...]
     requests: tuple[Measured, ...]
+
+    def cell(self, workload: str, concurrency: int) -> list[Measured]:
+        return [
+            one
+            for one in self.requests
+            if (one.workload, one.concurrency) == (workload, concurrency)
+        ]

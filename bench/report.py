@@ -7,13 +7,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bench.record import Result
+from bench.busy import BUSY_SHARE, WATCH_S
+from bench.record import Result, Settings
 from bench.stats import CONFIDENCE, RESAMPLES, Estimate
 from bench.summary import STRUCTURED_ALL, ArmFacts, Pool, Row, Summary
 
 # Wider than any row: rich cuts cells to fit, and a cut number is a wrong one.
 WIDTH = 400
-BUSY_LOAD_PER_CORE = 0.5
 
 
 def render_report(result: Result, summary: Summary) -> str:
@@ -106,7 +106,18 @@ def _both(row: Row, show: Callable[[ArmFacts], str]) -> str:
     return f"{show(row.base)} → {show(row.other)}"
 
 
+def early_end(result: Result) -> Iterator[str]:
+    if result.stopped is not None:
+        settings = result.settings
+        planned = settings.per_cell * len(settings.workloads) * len(settings.concurrency)
+        yield (
+            f"PARTIAL: the run ended early, after {len(result.requests)} of {planned} requests: "
+            f"{result.stopped.rstrip('.')}."
+        )
+
+
 def _notes(result: Result, summary: Summary) -> Iterator[str]:
+    yield from early_end(result)
     for gap in summary.gaps:
         yield f"{gap.workload} at concurrency {gap.concurrency}: not shown, {gap.reason}."
     for row in summary.rows:
@@ -143,20 +154,33 @@ def origin(result: Result) -> Iterator[str]:
     yield (
         f"{named}; greedy{', guided' if settings.guided else ''}, max_tokens "
         f"{settings.max_tokens}, seed {settings.seed}; blocks A B B A x {settings.rounds}; "
-        f"{settings.warmup} warm-up requests per arm and concurrency excluded."
+        f"{_warmup(settings)} excluded."
     )
     commit = (source.commit or "no commit")[:12] + (" with local changes" if source.dirty else "")
     packages = ", ".join(f"{name} {found}" for name, found in source.packages.items())
     yield (
-        f"{source.date}; {commit}; {source.cpu}, {source.cores} cores, "
-        f"{source.threads or '?'} threads, load before {source.load_before[0]:.2f}; {packages}."
+        f"{source.date}; {commit}; {source.cpu}, {source.cores} cores of which others took "
+        f"{source.others_cpu:.2f} before, {source.threads or '?'} threads; {packages}."
     )
-    if source.load_before[0] > BUSY_LOAD_PER_CORE * source.cores:
+    for model, files in source.weights.items():
+        yield f"{model} weights: " + ", ".join(
+            f"{name} sha256 {digest[:12]}" for name, digest in files.items()
+        )
+    if source.others_cpu > BUSY_SHARE * source.cores:
         yield (
-            f"BUSY MACHINE: load {source.load_before[0]:.2f} on {source.cores} cores "
-            "before the run began; take no time from this table."
+            f"BUSY MACHINE: other processes took {source.others_cpu:.2f} of {source.cores} cores "
+            f"in the {WATCH_S:g} s before the run; take no time from this table."
         )
     yield source.cost_ratio
+
+
+def _warmup(settings: Settings) -> str:
+    if not settings.warmup:
+        return "no warm-up requests"
+    return (
+        f"{settings.warmup} warm-up requests per arm and concurrency, or as many as the "
+        "concurrency if that is more,"
+    )
 
 
 def ratio(estimate: Estimate) -> str:

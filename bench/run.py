@@ -1,18 +1,25 @@
 """One whole run: engines, prompts, measurement, provenance."""
 
-import os
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from bench.busy import WATCH_S, others_cpu
 from bench.engines import Running, Say, Starter, attached, launched, start_process
 from bench.errors import UsageProblemError
 from bench.experiment import Item, Observer, measure, render_prompts
-from bench.provenance import provenance
-from bench.record import Kind, Result, Settings
+from bench.provenance import provenance, weights_of
+from bench.record import SCHEMA_VERSION, Kind, Measured, Result, Settings
 from bench.wire import DEFAULT_LIMITS, Limits
 from bench.workloads import choose
 from neuron.pair import Pair
+
+Keep = Callable[[Result], None]
+
+
+def forget(result: Result) -> None:
+    """A `Keep` for those who store nothing."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +53,13 @@ async def run_bench(
     observe: Observer,
     start: Starter = start_process,
     limits: Limits = DEFAULT_LIMITS,
+    keep: Keep = forget,
+    watch_s: float = WATCH_S,
 ) -> Result:
-    load = os.getloadavg()
+    """`keep` gets the result first, also what there is of it when the run ends early."""
+    pair = source if isinstance(source, Pair) else None
     async with arms_of(source, say, start) as arms:
-        return await compare_arms(
-            "speedup", arms, source if isinstance(source, Pair) else None, settings, load, observe,
-            limits,
-        )  # fmt: skip
+        return await compare_arms("speedup", arms, pair, settings, observe, keep, watch_s, limits)
 
 
 async def compare_arms(
@@ -60,27 +67,45 @@ async def compare_arms(
     arms: tuple[Running, Running],
     pair: Pair | None,
     settings: Settings,
-    load: tuple[float, float, float],
     observe: Observer,
+    keep: Keep = forget,
+    watch_s: float = WATCH_S,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Result:
     """`arms` are the base and the other; the base must be an engine itself."""
     base, other = arms
-    workloads = choose(settings.workloads)
-    items = await render_prompts(base.target, workloads, settings)
+    items = await render_prompts(base.target, choose(settings.workloads), settings)
     if pair is not None:
         _check_room(pair, settings, items)
-    requests = await measure(settings, items, (base.target, other.target), observe, limits)
-    return Result(
-        schema_version=1,
-        kind=kind,
-        base=base.target.arm,
-        other=other.target.arm,
-        settings=settings,
-        provenance=provenance(pair, [base.fact, other.fact], load),
-        prompts=tuple(item.fact() for item in items),
-        requests=tuple(requests),
-    )
+    facts = (base.fact, other.fact)
+    weights = await asyncio.to_thread(weights_of, facts)
+    source = provenance(pair, facts, weights, await others_cpu(watch_s))
+    requests: list[Measured] = []
+
+    def result(stopped: str | None) -> Result:
+        return Result(
+            schema_version=SCHEMA_VERSION,
+            kind=kind,
+            stopped=stopped,
+            base=base.target.arm,
+            other=other.target.arm,
+            settings=settings,
+            provenance=source,
+            prompts=tuple(item.fact() for item in items),
+            requests=tuple(requests),
+        )
+
+    try:
+        await measure(
+            settings, items, (base.target, other.target), observe, requests.append, limits
+        )
+    except BaseException as error:
+        if requests:
+            keep(result(str(error) or "interrupted"))
+        raise
+    whole = result(None)
+    keep(whole)
+    return whole
 
 
 def _check_room(pair: Pair, settings: Settings, items: Sequence[Item]) -> None:

@@ -1,12 +1,18 @@
 """Result files."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from pydantic import ValidationError
 
 from bench.errors import UsageProblemError
-from bench.record import Result
+from bench.record import SCHEMA_VERSION, Result
+
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+"""What a pair's name may hold and a file's had better not."""
+NAME_CHARS = 80
 
 
 def writable(folder: Path) -> Path:
@@ -24,11 +30,20 @@ def writable(folder: Path) -> Path:
 
 
 def write(result: Result, folder: Path) -> Path:
+    """A file of its own, whatever else is there; its name says where the run ended early."""
     stamp = datetime.fromisoformat(result.provenance.date).astimezone(UTC)
-    name = (result.provenance.pair or {}).get("name", "urls")
-    path = folder / f"{result.kind}-{name}-{stamp:%Y%m%dT%H%M%SZ}.json"
-    path.write_text(result.model_dump_json())
-    return path
+    name = UNSAFE.sub("_", (result.provenance.pair or {}).get("name", "urls"))[:NAME_CHARS]
+    partial = "" if result.stopped is None else "-partial"
+    with _new(folder, f"{result.kind}-{name}-{stamp:%Y%m%dT%H%M%SZ}{partial}") as sink:
+        sink.write(result.model_dump_json())
+    return Path(sink.name)
+
+
+def _new(folder: Path, stem: str, again: int = 1) -> TextIO:
+    try:
+        return (folder / f"{stem}{f'-{again}' if again > 1 else ''}.json").open("x")
+    except FileExistsError:
+        return _new(folder, stem, again + 1)
 
 
 def read(path: Path) -> Result:
@@ -37,8 +52,15 @@ def read(path: Path) -> Result:
     except OSError as error:
         raise UsageProblemError(f"{path}: {error.strerror}.") from error
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"]) or "the file"
-        raise UsageProblemError(
-            f"{path} is no bench result of schema version 1: {where}: {fault['msg']}."
-        ) from error
+        raise UsageProblemError(f"{path} {_why(error)}.") from error
+
+
+def _why(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    if fault["loc"] == ("schema_version",) and fault["type"] == "literal_error":
+        return (
+            f"is a bench result of schema version {fault['input']}, and this bench reads version "
+            f"{SCHEMA_VERSION}: measure again, or report it with the commit that wrote it"
+        )
+    where = ".".join(str(part) for part in fault["loc"]) or "the file"
+    return f"is no bench result of schema version {SCHEMA_VERSION}: {where}: {fault['msg']}"

@@ -112,11 +112,10 @@ def summarise(result: Result) -> Summary:
 
 
 def _row(result: Result, workload: str, concurrency: int) -> Row | Gap:
-    cell = [
-        one
-        for one in result.requests
-        if one.workload == workload and one.concurrency == concurrency
-    ]
+    cell = result.cell(workload, concurrency)
+    planned = result.settings.per_cell
+    if len(cell) < planned:
+        return Gap(workload, concurrency, f"the run ended after {len(cell)} of {planned} requests")
     base = [one for one in cell if one.arm == result.base]
     other = [one for one in cell if one.arm == result.other]
     repeats = 2 * result.settings.rounds

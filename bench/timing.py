@@ -37,6 +37,11 @@ def step_gaps_ms(reply: Reply) -> list[float]:
     return [(b.at_ns - a.at_ns) / MS for a, b in pairwise(chunks)]
 
 
+def sizes(reply: Reply) -> list[int]:
+    """Tokens in each chunk."""
+    return [len(chunk.token_ids) for chunk in _carrying(reply)]
+
+
 def tokens_per_chunk(reply: Reply) -> list[int]:
     """Of the chunks after the first, which holds what the prefill emitted."""
-    return [len(chunk.token_ids) for chunk in _carrying(reply)[1:]]
+    return sizes(reply)[1:]

@@ -5,7 +5,6 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.errors import UsageProblemError
@@ -32,10 +31,9 @@ class Address:
     port: int
     tls: bool = False
     prefix: str = ""
-    uds: Path | None = None
 
     @classmethod
-    def parse(cls, url: str, uds: Path | None = None) -> "Address":
+    def parse(cls, url: str) -> "Address":
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise UsageProblemError(f"URL {url!r}: write it as http://HOST:PORT.")
@@ -44,7 +42,7 @@ class Address:
             port = parts.port
         except ValueError as error:
             raise UsageProblemError(f"URL {url!r}: {error}.") from error
-        return cls(parts.hostname, port or (443 if tls else 80), tls, parts.path.rstrip("/"), uds)
+        return cls(parts.hostname, port or (443 if tls else 80), tls, parts.path.rstrip("/"))
 
 
 @dataclass(frozen=True)
@@ -112,14 +110,12 @@ async def exchange(
 
 
 async def _connect(address: Address, recorder: _Recorder) -> asyncio.Transport:
-    loop = asyncio.get_running_loop()
-    if address.uds is not None:
-        transport, _ = await loop.create_unix_connection(lambda: recorder, str(address.uds))
-    else:
-        tls = ssl.create_default_context() if address.tls else None
-        transport, _ = await loop.create_connection(
-            lambda: recorder, address.host, address.port, ssl=tls
-        )
+    transport, _ = await asyncio.get_running_loop().create_connection(
+        lambda: recorder,
+        address.host,
+        address.port,
+        ssl=ssl.create_default_context() if address.tls else None,
+    )
     return transport
 
 

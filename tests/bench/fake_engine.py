@@ -46,6 +46,9 @@ def usage_event(tokens: int, accepted: Sequence[int] | None = None, k: int = 7) 
 
 
 DONE = b"data: [DONE]\n\n"
+LOGPROBS = {"token_logprobs": [0.0] * 16, "top_logprobs": [{"a": 0.0}] * 16}
+START_UP = {"choices": [{"index": 0, "text": "x", "finish_reason": "length", "logprobs": LOGPROBS}]}
+"""What the gateway asks an engine before it takes it."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,9 @@ class FakeEngine:
     taken: Callable[[], Awaitable[None]] = no_check
     """Awaited after each write."""
     refuse_with: int | None = None
+    refuse_after: int = 0
+    """How many requests it answers before it refuses."""
+    model: str = MODEL
     requests: list[dict[str, Any]] = field(default_factory=list)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -120,12 +126,16 @@ class FakeEngine:
         )
         body = json.loads(await reader.readexactly(size)) if size else {}
         if path == "/v1/models":
-            return self._json(writer, 200, {"data": [{"id": MODEL}]})
+            return self._json(writer, 200, {"data": [{"id": self.model}]})
+        if path == "/health":
+            return self._json(writer, 200, {})
         if path == "/tokenize":
             text = body["messages"][-1]["content"]
             return self._json(writer, 200, {"tokens": [ord(letter) for letter in text]})
+        if not body.get("stream"):
+            return self._json(writer, 200, START_UP)
         self.requests.append(body)
-        if self.refuse_with is not None:
+        if self.refuse_with is not None and len(self.requests) > self.refuse_after:
             return self._json(writer, self.refuse_with, {"error": {"message": "no"}})
         await self.pace(0)
         writer.write(
@@ -133,14 +143,23 @@ class FakeEngine:
             b"Transfer-Encoding: chunked\r\n\r\n"
         )
         await self.taken()
-        prompt = "".join(map(chr, body["prompt"]))
-        for frame in self.script(self.answers.get(prompt, "warm")):
+        for frame in self._frames(path, body):
             await self.pace(frame.wait_s)
             writer.write(b"%x\r\n%b\r\n" % (len(frame.data), frame.data))
             await writer.drain()
             await self.taken()
         writer.write(b"0\r\n\r\n")
         return None
+
+    def _frames(self, path: str, body: Mapping[str, Any]) -> list[Frame]:
+        if path == "/v1/completions":
+            prompt = "".join(map(chr, body["prompt"]))
+            return self.script(self.answers.get(prompt, "warm"))
+        delta = {"role": "assistant", "content": self.answers[body["messages"][-1]["content"]]}
+        said = event(
+            {"id": "x", "choices": [{"index": 0, "delta": delta, "finish_reason": "stop"}]}
+        )
+        return [Frame(0, said), Frame(0, usage_event(9, (5, 2)) + DONE)]
 
     def _json(self, writer: asyncio.StreamWriter, status: int, payload: Mapping[str, Any]) -> None:
         data = json.dumps(payload).encode()
@@ -151,8 +170,8 @@ class FakeEngine:
 
 
 @asynccontextmanager
-async def serving(engine: FakeEngine) -> AsyncIterator[str]:
-    server = await asyncio.start_server(engine.handle, "127.0.0.1", 0)
+async def serving(engine: FakeEngine, port: int = 0) -> AsyncIterator[str]:
+    server = await asyncio.start_server(engine.handle, "127.0.0.1", port)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:

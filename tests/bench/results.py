@@ -1,6 +1,7 @@
 """Results with known numbers, built without a run."""
 
 from bench.record import (
+    SCHEMA_VERSION,
     Arm,
     Chunk,
     Launched,
@@ -81,8 +82,9 @@ def result(*workloads: str, wrong: int | None = None, broken: str | None = None)
                         one = one.model_copy(update={"problem": "9 tokens in chunks, 8 in usage"})
                     requests.append(measured(workload.name, prompt, repeat, arm, one))
     return Result(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         kind="speedup",
+        stopped=None,
         base="plain",
         other="speculative",
         settings=Settings(
@@ -105,10 +107,11 @@ def result(*workloads: str, wrong: int | None = None, broken: str | None = None)
             cpu="Some CPU",
             cores=2,
             threads="2",
-            load_before=(0.1, 0.2, 0.3),
+            others_cpu=0.02,
             pair={"name": "local", "num_draft_tokens": 3},
             pair_sha256="ab" * 32,
             engines=(Launched(arm="plain", url="http://x", model="m"),),
+            weights={"target": {"model.safetensors": "cd" * 32}},
             cost_ratio="acceptance is real, engine is real, cost ratio is chosen",
         ),
         prompts=tuple(

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from bench import timing
-from bench.client import Call, Target, complete
+from bench.client import Call, Target, read_reply, send
 from bench.record import Reply
 from tests.bench.fake_engine import (
     DONE,
@@ -31,8 +31,7 @@ CALL = Call((1, 2, 3), 50, "salt")
 async def observed(script: Script) -> Reply:
     clock = FakeClock()
     async with serving(clock.engine(script)) as url:
-        _, reply = await complete(Target("plain", url, MODEL), CALL, clock=clock)
-    return reply
+        return read_reply(await send(Target("plain", url, MODEL), CALL, clock=clock))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +127,7 @@ async def test_real_time_has_strict_floors(profile: Steps) -> None:
     answer = "abcdefghi"
     engine = FakeEngine(profile, {"\x01\x02\x03": answer})
     async with serving(engine) as url:
-        _, reply = await complete(Target("plain", url, MODEL), CALL)
+        reply = read_reply(await send(Target("plain", url, MODEL), CALL))
     steps = (len(answer) - 1) // profile.size
     decode_ms = steps * profile.step_s * 1e3
     tpot = timing.tpot_ms(reply)

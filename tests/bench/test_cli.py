@@ -1,14 +1,19 @@
 """The whole command against two fake engines: everything but the engines is real."""
 
+import importlib
 import json
 import re
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from bench.cli import run
+from bench import cli
+from bench.cli import Setup
 from bench.engines import free_port
 from bench.errors import EXIT_CODES
 from bench.record import Result
@@ -22,6 +27,10 @@ ANSWERS = {
 }
 PLAIN = Steps(1, first_s=0.002, step_s=0.002)
 SPECULATIVE = Steps(8, first_s=0.002, step_s=0.004, speculative=True)
+
+
+def run(argv: list[str]) -> int:
+    return cli.run(argv, Setup(watch_s=0.01))
 
 
 @contextmanager
@@ -52,8 +61,8 @@ def test_a_run_measures_judges_stores_and_prints(
     assert all(one.valid and one.exact for one in result.requests if one.workload != "hex")
     assert "structured, all" in out
     assert "concurrency 2" in out
-    # One warm-up request per concurrency is sent and not recorded.
-    assert len(plain.requests) == len(speculative.requests) == len(result.requests) // 2 + 2
+    # The warm-up is a full batch, 1 and then 2 requests, and is not recorded.
+    assert len(plain.requests) == len(speculative.requests) == len(result.requests) // 2 + 3
     measured = [body for body in plain.requests if body["max_tokens"] == 320]
     assert len({body["cache_salt"] for body in measured}) == len(measured)
     assert run(["report", str(path)]) == 0
@@ -78,7 +87,7 @@ def test_json_is_the_result_and_nothing_else(
 ) -> None:
     with two_engines() as (urls, *_):
         assert run([*urls, *asked("sql"), "--json", "--out", str(tmp_path)]) == 0
-    assert json.loads(capsys.readouterr().out)["schema_version"] == 1
+    assert json.loads(capsys.readouterr().out)["schema_version"] == 2
 
 
 @pytest.mark.parametrize(
@@ -134,8 +143,14 @@ def test_an_engine_that_refuses_everything_is_named(
         (["--plot", "picture.txt"], 2, ".png, .svg or .pdf"),
         (["--plain-url", "http://127.0.0.1:1"], 2, "give both"),
         (["--out", "/proc/nope"], 2, "name a writable folder"),
-        (["--draft", "qwen2.5-0.5b"], 3, "Looked for the weights of qwen2.5-0.5b"),
         (["report", "/nowhere.json"], 2, "/nowhere.json"),
+        (["--prompts", "9", "report", "/nowhere.json"], 2, "--prompts before report would not"),
+        (["-k", "3", "-w", "sql", "overhead"], 2, "--num-draft-tokens, --workload before overhead"),
+        (
+            ["--plain-url", "http://a", "--speculative-url", "http://b", "--draft", "x", "-k", "2"],
+            2,
+            "--draft, --num-draft-tokens would not be used",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_before_anything_starts(
@@ -172,3 +187,18 @@ def test_help_and_docs_name_the_same_exit_codes(capsys: pytest.CaptureFixture[st
         assert run([*command, "--help"]) == 0
         text = capsys.readouterr().out
         assert all(re.search(rf"^ +{code} +\S", text, re.MULTILINE) for code in EXIT_CODES)
+
+
+def test_it_runs_as_a_module_and_the_three_commands_are_declared() -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--help"],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "Usage: bench " in done.stdout
+    scripts = tomllib.loads((root / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts.keys() == {"neuron", "server", "bench"}
+    for where in scripts.values():
+        module, _, name = where.partition(":")
+        assert callable(getattr(importlib.import_module(module), name))

@@ -4,13 +4,14 @@ import asyncio
 
 import pytest
 
-from bench.client import Call, Target, body, complete
+from bench.client import Call, Target, body, read_reply, send
 from bench.engines import free_port
 from bench.record import Reply
 from bench.wire import Limits
 from tests.bench.fake_engine import (
     DONE,
     MODEL,
+    FakeClock,
     FakeEngine,
     Frame,
     Steps,
@@ -26,8 +27,7 @@ CALL = Call((1, 2, 3), 50, "salt")
 
 async def ask(engine: FakeEngine, limits: Limits | None = None) -> Reply:
     async with serving(engine) as url:
-        _, reply = await complete(Target("plain", url, MODEL), CALL, limits or Limits())
-    return reply
+        return read_reply(await send(Target("plain", url, MODEL), CALL, limits or Limits()))
 
 
 async def ask_frames(*data: bytes) -> Reply:
@@ -68,7 +68,7 @@ async def test_a_refusal_carries_the_engines_words() -> None:
 
 async def test_nobody_listening_is_a_problem_not_an_exception() -> None:
     target = Target("plain", f"http://127.0.0.1:{free_port()}", MODEL)
-    _, reply = await complete(target, CALL)
+    reply = read_reply(await send(target, CALL))
     assert reply.status == 0
     assert str(reply.problem).startswith("no connection")
 
@@ -81,17 +81,28 @@ async def test_nobody_listening_is_a_problem_not_an_exception() -> None:
     ],
 )
 async def test_a_silent_engine_ends_at_the_named_limit(limits: Limits, named: str) -> None:
-    frames = [Frame(0, chunk_event("a", [1])), Frame(1, DONE)]
-    reply = await ask(FakeEngine(lambda _: frames), limits)
+    clock, over = FakeClock(), asyncio.Event()
+
+    async def pace(seconds: float) -> None:
+        await clock.pace(seconds)
+        if seconds:
+            await over.wait()
+
+    engine = clock.engine(lambda _: [Frame(0, chunk_event("a", [1])), Frame(1, DONE)])
+    engine.pace = pace
+    async with serving(engine) as url:
+        reply = read_reply(await send(Target("plain", url, MODEL), CALL, limits, clock))
+        over.set()
     assert reply.problem == named
     assert reply.token_ids == (1,)
 
 
 async def test_cancelling_closes_the_connection() -> None:
-    gone = asyncio.Event()
+    arrived, gone = asyncio.Event(), asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
+        arrived.set()
         while await reader.read(4096):
             pass
         gone.set()
@@ -100,12 +111,10 @@ async def test_cancelling_closes_the_connection() -> None:
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        task = asyncio.create_task(
-            complete(Target("plain", f"http://127.0.0.1:{port}", MODEL), CALL)
-        )
-        await asyncio.sleep(0.05)
-        task.cancel()
-        async with asyncio.timeout(5):
+        task = asyncio.create_task(send(Target("plain", f"http://127.0.0.1:{port}", MODEL), CALL))
+        async with asyncio.timeout(60):
+            await arrived.wait()
+            task.cancel()
             await gone.wait()
 
 

@@ -1,13 +1,15 @@
 """Engines are all ended, whichever way the run goes."""
 
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from bench.engines import Process, launched
-from bench.errors import UsageProblemError
+from bench.errors import EngineFailedError, UsageProblemError
 from neuron.errors import LaunchError
 from neuron.launch import Command, Endpoint
 from neuron.pair import load_pair
@@ -15,9 +17,15 @@ from neuron.pair import load_pair
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(autouse=True)
+def _logs_stay_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
 @dataclass
 class FakeProcess:
     fails: bool
+    returncode: int | None = None
 
     async def wait_ready(self, timeout_s: float) -> None:
         if self.fails:
@@ -27,18 +35,26 @@ class FakeProcess:
 @dataclass
 class FakeStarter:
     failing: str | None = None
+    dying: int | None = None
     commands: list[Command] = field(default_factory=list)
+    logs: list[Path] = field(default_factory=list)
     running: int = 0
+
+    def _write(self, log: Path) -> None:
+        self.logs.append(log)
+        log.touch()
 
     @asynccontextmanager
     async def __call__(
-        self, command: Command, endpoint: Endpoint, model: str
+        self, command: Command, endpoint: Endpoint, model: str, log: Path
     ) -> AsyncIterator[Process]:
         self.commands.append(command)
+        self._write(log)
         self.running += 1
         speculative = "--speculative-config" in command.argv
         try:
-            yield FakeProcess(self.failing == ("speculative" if speculative else "plain"))
+            fails = self.failing == ("speculative" if speculative else "plain")
+            yield FakeProcess(fails, self.dying)
         finally:
             self.running -= 1
 
@@ -51,6 +67,7 @@ async def test_both_engines_of_the_pair_run_and_both_are_ended() -> None:
         assert running[0].fact.argv == start.commands[0].argv
         assert running[0].target.base_url != running[1].target.base_url
     assert start.running == 0
+    assert not start.logs[0].parent.exists()
 
 
 @pytest.mark.parametrize("failing", ["plain", "speculative"])
@@ -68,6 +85,30 @@ async def test_an_error_inside_comes_out_as_itself() -> None:
         async with launched(load_pair("local"), ("plain",), print, start):
             raise KeyError("mine")
     assert start.running == 0
+    assert not start.logs[0].parent.exists()
+
+
+async def test_a_failure_leaves_the_log_that_its_sentence_names() -> None:
+    start = FakeStarter()
+
+    async def failing() -> None:
+        async with launched(load_pair("local"), ("plain",), print, start) as (engine,):
+            raise EngineFailedError(f"gone{engine.target.see_log}")
+
+    with pytest.raises(EngineFailedError, match=r"gone; its log is /.*plain\.log"):
+        await failing()
+    assert start.logs[0].is_file()
+
+
+async def test_an_engine_that_has_ended_meanwhile_is_named_with_its_log() -> None:
+    start = FakeStarter(dying=7)
+
+    async def measured() -> None:
+        async with launched(load_pair("local"), ("plain",), print, start):
+            pass
+
+    with pytest.raises(EngineFailedError, match=r"plain engine ended with code 7 .*plain\.log"):
+        await measured()
 
 
 async def test_a_pair_without_a_draft_has_nothing_to_compare() -> None:

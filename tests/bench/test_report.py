@@ -1,5 +1,6 @@
 """From stored events to what is printed. Ground truth: 40 ms a token against 60 ms per 4 tokens."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -70,20 +71,57 @@ def test_a_result_survives_the_file_and_prints_the_same(
 
 def test_a_busy_machine_is_named() -> None:
     found = result("sql")
-    busy = found.provenance.model_copy(update={"load_before": (2.8, 1.0, 1.0)})
+    busy = found.provenance.model_copy(update={"others_cpu": 0.6})
     found = found.model_copy(update={"provenance": busy})
-    assert "BUSY MACHINE: load 2.80 on 2 cores" in render_report(found, summarise(found))
+    assert "BUSY MACHINE: other processes took 0.60 of 2 cores" in render_report(
+        found, summarise(found)
+    )
 
 
-def test_faster_can_be_required(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fast, slow = result("sql", "json_extract"), result("hex")
-    assert reprinted(fast, tmp_path, capsys, "--require-faster")[0] == 0
-    assert reprinted(slow, tmp_path, capsys, "--require-faster")[0] == 6
+def test_faster_is_asked_of_structured_workloads_where_there_are_any(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for names, code in (
+        (("sql", "json_extract"), 0),
+        (("sql", "hex"), 0),
+        (("sql", "json_extract", "hex"), 0),
+        (("hex",), 6),
+    ):
+        assert reprinted(result(*names), tmp_path, capsys, "--require-faster")[0] == code, names
+
+
+def test_the_rows_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = reprinted(result("sql", "json_extract"), tmp_path, capsys, "--json")
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    assert told.keys() == {"kind", "stopped", "settings", "provenance", "rows", "gaps", "pools"}
+    sql = told["rows"][0]
+    assert sql["speedup"]["value"] == pytest.approx(40 / 15)
+    assert sql["identity"] == {"compared": 6, "divergences": []}
+    assert not {"tpot", "total"} & sql.keys()
+    assert told["pools"][0]["verdict"] == "faster"
+
+
+def test_a_run_that_ended_early_says_so_and_shows_whole_rows_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = result("sql", "json_extract")
+    cut = whole.model_copy(update={"requests": whole.requests[:-1], "stopped": "It died."})
+    code, out, _ = reprinted(cut, tmp_path, capsys)
+    assert code == 5
+    assert "PARTIAL: the run ended early, after 23 of 24 requests: It died." in out
+    assert "json_extract at concurrency 1: not shown, the run ended after 11 of 12" in out
+    assert [row.workload for row in summarise(cut).rows] == ["sql"]
+    assert "structured, all" not in out
 
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("{}", "Field required"), ("not json", "Invalid JSON"), ('{"schema_version": 2}', "schema")],
+    [
+        ("{}", "Field required"),
+        ("not json", "Invalid JSON"),
+        ('{"schema_version": 1}', "measure again"),
+    ],
 )
 def test_a_file_that_is_no_result_is_refused_in_one_line(
     text: str, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -19,8 +19,7 @@ from bench.stats import (
 from bench.verdict import verdict
 
 FEW = 200
-# A loaded machine is no counterexample.
-UNTIMED = settings(deadline=None, max_examples=50)
+BRIEF = settings(max_examples=50)
 times = st.floats(0.5, 500)
 matrices = st.integers(2, 6).flatmap(
     lambda rows: st.lists(st.tuples(times, times), min_size=rows, max_size=rows)
@@ -67,7 +66,7 @@ def test_repeats_of_a_prompt_are_not_evidence_of_their_own() -> None:
     assert (b.high - b.low) == pytest.approx(a.high - a.low)
 
 
-@UNTIMED
+@BRIEF
 @given(matrices, matrices, st.floats(0.1, 10))
 def test_the_unit_of_time_does_not_matter(
     base: list[tuple[float, float]], other: list[tuple[float, float]], unit: float
@@ -79,7 +78,7 @@ def test_the_unit_of_time_does_not_matter(
     assert (two.value, two.low, two.high) == pytest.approx((one.value, one.low, one.high))
 
 
-@UNTIMED
+@BRIEF
 @given(matrices)
 def test_the_same_data_on_both_sides_is_a_ratio_of_one(base: list[tuple[float, float]]) -> None:
     array = np.array(base)
@@ -87,7 +86,7 @@ def test_the_same_data_on_both_sides_is_a_ratio_of_one(base: list[tuple[float, f
     assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
 
 
-@UNTIMED
+@BRIEF
 @given(st.lists(times, min_size=2, max_size=8))
 def test_an_interval_stays_inside_the_data(values: list[float]) -> None:
     array = np.array(values)

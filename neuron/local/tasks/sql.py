@@ -66,14 +66,30 @@ def _questions(rng: random.Random, table: str, text: list[str], number: list[str
     return replace(rng.choice(asks), column=by, value=value)
 
 
+# The longest query of the reference needs some thousand over 60 rows; WITH RECURSIVE may never end.
+_MAX_STEPS = 1_000_000
+_MAX_BYTES = 1_000_000
+_READING = frozenset(
+    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+)
+
+
+def _only_reading(action: int, *_: str | None) -> int:
+    return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
+
+
 def _run(ddl: str, rows: list[tuple[Any, ...]], query: str) -> list[tuple[Any, ...]]:
-    """Raises sqlite3.Error where the query cannot run."""
+    """Raises sqlite3.Error where the query cannot run, does not end or would do more than read."""
     with sqlite3.connect(":memory:") as database:
         database.execute(ddl)
         if rows:
             table = ddl.split()[2]
             marks = ",".join("?" * len(rows[0]))
             database.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # noqa: S608
+            database.commit()
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_BYTES)
+        database.set_authorizer(_only_reading)
+        database.set_progress_handler(lambda: 1, _MAX_STEPS)
         result = database.execute(query).fetchall()
     database.close()
     return result
@@ -116,7 +132,7 @@ class Sql:
         ddl, rows = example.facts["ddl"], _rows(example)
         try:
             got = _run(ddl, rows, text)
-        except (sqlite3.Error, sqlite3.Warning) as error:
+        except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
             return Outcome(False, False, f"sqlite3: {error}")
         exact = got == _run(ddl, rows, example.answer)
         return Outcome(True, exact, None if exact else "another result than the reference query")

@@ -1,6 +1,7 @@
 import json
 import random
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -76,3 +77,63 @@ def test_no_held_out_request_is_in_the_training_stream() -> None:
 def test_controls_and_structured_tasks_are_told_apart() -> None:
     assert set(CONTROLS) == {"prose", "hex"}
     assert set(CONTROLS) | set(STRUCTURED) == set(TASKS)
+
+
+@given(st.text(max_size=60))
+def test_no_text_is_too_odd_to_be_judged(text: str) -> None:
+    for name in ("k8s_yaml", "sql"):
+        example = held_out(name, 1)[0]
+        for answer in (text, f"SELECT {text}", f"kind: {text}"):
+            assert not TASKS[name].check(example, answer).exact
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "2024-13-45",
+        "kind: 2024-13-45",
+        "!!timestamp x",
+        "!!bool x",
+        "!!int ''",
+        "kind: 0b_",
+        "[" * 1500,
+        "? {a: 1}\n: 2",
+        "&a [*a]",
+    ],
+)
+def test_yaml_that_cannot_be_built_is_invalid(answer: str) -> None:
+    outcome = TASKS["k8s_yaml"].check(held_out("k8s_yaml", 1)[0], answer)
+    assert not outcome.valid
+    assert outcome.reason
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        (
+            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT * FROM n",
+            "interrupt",
+        ),
+        ("SELECT hex(zeroblob(900000000))", "too big"),
+        ("ATTACH DATABASE 'FOLDER/x.db' AS x", "not authorized"),
+        ("VACUUM INTO 'FOLDER/x.db'", "denied"),
+        ("DELETE FROM sqlite_master", "not"),
+        ("CREATE TABLE t (x)", "not authorized"),
+        ("PRAGMA journal_mode = WAL", "not authorized"),
+        ("SELECT '\ud800'", "surrogates"),
+    ],
+)
+def test_a_query_may_only_read_and_must_end(query: str, reason: str, tmp_path: Path) -> None:
+    query = query.replace("FOLDER", str(tmp_path))
+    outcome = TASKS["sql"].check(held_out("sql", 1)[0], query)
+    assert not outcome.valid
+    assert reason in str(outcome.reason)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recursive_query_that_ends_runs() -> None:
+    query = (
+        "WITH RECURSIVE n(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM n WHERE x<5) SELECT * FROM n"
+    )
+    assert TASKS["sql"].check(held_out("sql", 1)[0], query).valid

@@ -1,0 +1,8 @@
+"""The command `bench` with fakes as its engines: `python -m tests.bench.fake_bench OPTIONS`."""
+
+import sys
+
+from bench.cli import Setup, run
+from tests.bench.processes import as_child
+
+sys.exit(run(sys.argv[1:], Setup(as_child, watch_s=0.01)))
