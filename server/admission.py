@@ -20,6 +20,8 @@ NEWEST = 0.1
 
 @dataclass(eq=False)
 class Ticket:
+    drop: Callable[[], None]
+    """Ends the client's connection at once."""
     scope: anyio.CancelScope | None = None
     reason: Reason | None = None
 
@@ -45,7 +47,7 @@ class Admission:
         return len(self._running)
 
     @contextmanager
-    def admit(self) -> Iterator[Ticket]:
+    def admit(self, drop: Callable[[], None]) -> Iterator[Ticket]:
         """Raises ApiError: 503 while draining or full."""
         if self.draining:
             raise unavailable(
@@ -59,7 +61,7 @@ class Admission:
                 f"{self.limit} requests are in flight, which is this server's limit.",
                 retry_after_s=min(MAX_RETRY_S, self._mean_s / self.limit),
             )
-        ticket, began = Ticket(), self.clock()
+        ticket, began = Ticket(drop), self.clock()
         self._running.add(ticket)
         self.on_change(self.in_flight)
         try:
@@ -79,3 +81,7 @@ class Admission:
     def end_all(self, reason: Reason) -> None:
         for ticket in tuple(self._running):
             ticket.end(reason)
+
+    def drop_all(self) -> None:
+        for ticket in tuple(self._running):
+            ticket.drop()

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from server import defaults
 from server.admission import Admission
 from server.completions import CompletionEndpoint
 from server.engine_status import EngineView
@@ -28,9 +29,6 @@ from server.request_id import RequestIdMiddleware, request_id_of
 from server.responses import JSON, REQUEST_ID
 from server.timeouts import Timeouts
 from server.usage import Pool
-
-MAX_IN_FLIGHT = 64
-MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -46,12 +44,12 @@ def create_app(
     *,
     pool: Pool = "speculative",
     timeouts: Timeouts | None = None,
-    max_in_flight: int = MAX_IN_FLIGHT,
-    max_body_bytes: int = MAX_BODY_BYTES,
+    max_in_flight: int = defaults.MAX_IN_FLIGHT,
+    max_body_bytes: int = defaults.MAX_BODY_BYTES,
     metrics: Metrics | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Gateway:
-    """`client` talks to the engine and is the caller's to close."""
+    """For a server.listener. `client` talks to the engine and is the caller's to close."""
     metrics = metrics or Metrics(pool)
     admission = Admission(limit=max_in_flight, clock=clock, on_change=metrics.in_flight.set)
     relay = Relay(client, engine, pool, timeouts or Timeouts(), metrics, clock)
@@ -67,7 +65,8 @@ def create_app(
         redirect_slashes=False,
     )
     app.add_middleware(RequestIdMiddleware)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(404, _unknown_url)
+    app.add_exception_handler(405, _method_not_allowed)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(Exception, _internal_error)
     return Gateway(app, admission, metrics)
@@ -90,20 +89,19 @@ def _routes(
     ]
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
-    error = cast(HTTPException, error)
-    allow = (error.headers or {}).get("Allow")
-    if error.status_code == 404:
-        answer = ApiError(404, "unknown_url", f"There is nothing at {request.url.path[:200]}.")
-    elif error.status_code == 405:
-        answer = ApiError(
-            405,
-            "method_not_allowed",
-            f"{request.method} is not possible at {request.url.path}; use {allow}.",
-            allow=allow,
-        )
-    else:
-        answer = ApiError(error.status_code, "http_error", str(error.detail))
+async def _unknown_url(request: Request, error: Exception) -> Response:
+    path = request.url.path[:200]
+    return _response(ApiError(404, "unknown_url", f"There is nothing at {path}."))
+
+
+async def _method_not_allowed(request: Request, error: Exception) -> Response:
+    allow = (cast(HTTPException, error).headers or {}).get("Allow")
+    answer = ApiError(
+        405,
+        "method_not_allowed",
+        f"{request.method} is not possible at {request.url.path}; use {allow}.",
+        allow=allow,
+    )
     return _response(answer)
 
 

@@ -1,7 +1,7 @@
 """`server`: the gateway. One option for each field of Settings.
 
 Exit codes: 0 drained, 1 failed or forced by a second signal, 2 bad option or pair,
-3 weights not there, 4 engine cannot be started.
+3 weights not there, 4 no engine can be launched for the pair.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ Exit codes:
   1  failed, or forced by a second signal
   2  bad option, bad variable or a pair that cannot work
   3  weights not on this machine
-  4  the engine cannot be started
+  4  no engine can be launched for the pair
+
+An engine that is started and lost over and over ends nothing: /health/live turns red.
 """
 
 

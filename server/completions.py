@@ -16,11 +16,14 @@ from server.errors import ApiError, ClientGone, unavailable
 from server.metrics import Metrics
 from server.openai_request import CompletionRequest, parse_request
 from server.relay import Relay
-from server.responses import POOL
+from server.responses import DROP, POOL, bounded
 from server.timeouts import deadline
 
 CLIENT_GONE = 499
 """Counted, never sent: nobody is there to read it."""
+
+Outcome = tuple[int, str]
+"""Status and code, as they are counted."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +35,30 @@ class CompletionEndpoint:
     clock: Callable[[], float]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = Answer(send, {POOL: self.relay.pool})
+        drop = scope["state"][DROP]
+        answer = Answer(bounded(send, self.relay.timeouts.write, drop), {POOL: self.relay.pool})
         began = self.clock()
-        status, code = 500, "internal_error"
+        outcome: Outcome = 500, "internal_error"
         try:
-            with self.admission.admit() as ticket:
-                await self._serve(ticket, scope, receive, answer)
-            status, code = 200, "ok"
+            with self.admission.admit(drop) as ticket:
+                outcome = await self._answered(ticket, scope, receive, answer)
         except ApiError as error:
-            status, code = error.status, error.code
+            outcome = error.status, error.code
             await answer.fail(error)
-        except ClientGone:
-            status, code = CLIENT_GONE, "client_gone"
         finally:
-            self.metrics.request_ended(scope["path"], status, code, self.clock() - began)
+            self.metrics.request_ended(scope["path"], *outcome, self.clock() - began)
+
+    async def _answered(
+        self, ticket: Ticket, scope: Scope, receive: Receive, answer: Answer
+    ) -> Outcome:
+        try:
+            await self._serve(ticket, scope, receive, answer)
+        except ApiError as error:
+            await answer.fail(error)
+            return error.status, error.code
+        except ClientGone:
+            return CLIENT_GONE, "client_gone"
+        return 200, "ok"
 
     async def _serve(self, ticket: Ticket, scope: Scope, receive: Receive, answer: Answer) -> None:
         with anyio.CancelScope() as cancel:

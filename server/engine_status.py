@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from server.errors import ApiError, unavailable
+from server.errors import ApiError, Code, unavailable
 
 EngineState = Literal["starting", "ready", "restarting", "failed", "stopped"]
 
-_WORDS: dict[EngineState, str] = {
-    "starting": "The engine is still starting.",
-    "restarting": "The engine is being restarted.",
-    "failed": "The engine could not be restarted.",
-    "stopped": "The engine has been stopped.",
+# This many health checks missed in a row, and an engine that was ready is lost.
+HEALTH_FAILURES = 3
+
+_REFUSALS: dict[EngineState, tuple[Code, str]] = {
+    "starting": ("engine_starting", "The engine is still starting."),
+    "restarting": ("engine_restarting", "The engine is being restarted."),
+    "failed": ("engine_failed", "The engine was lost too often; no more are started."),
+    "stopped": ("engine_stopped", "The engine has been stopped."),
 }
 
 
@@ -23,7 +26,7 @@ class EngineStatus:
     state: EngineState = "starting"
     restarts: int = 0
     reason: str | None = None
-    """Why the last engine is gone."""
+    """Why the last engine is gone, fit for clients; the log's own words are on stderr only."""
     start_seconds: float | None = None
     log: Path | None = None
 
@@ -48,4 +51,5 @@ def not_ready(engine: EngineView) -> ApiError | None:
     state = engine.status.state
     if state == "ready":
         return None
-    return unavailable(f"engine_{state}", _WORDS[state], retry_after_s=engine.retry_after_s)
+    code, text = _REFUSALS[state]
+    return unavailable(code, text, retry_after_s=engine.retry_after_s)

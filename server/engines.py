@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -20,15 +21,25 @@ from anyio.abc import Process
 from neuron.errors import LaunchError
 from neuron.launch import Command, Endpoint
 from neuron.startup_check import check_engine
-from server import keeper
+from server import defaults, keeper
 
 Check = Callable[[httpx.AsyncClient, str], Awaitable[None]]
 
 HEALTH_TIMEOUT_S = 10.0
 POLL_S = 0.25
-STOP_GRACE_S = 5.0
 KILL_WAIT_S = 10.0
 TAIL_BYTES = 8192
+TAIL_LINES = 5
+
+CHECK_FAILED = "the engine failed its start-up check"
+
+
+class StartError(LaunchError):
+    """`reason` is for clients: no path and nothing out of the log."""
+
+    def __init__(self, reason: str, more: str) -> None:
+        super().__init__(f"The {reason}; {more}")
+        self.reason = f"the {reason}"
 
 
 def engine_client(endpoint: Endpoint, timeout: httpx.Timeout | None = None) -> httpx.AsyncClient:
@@ -37,7 +48,10 @@ def engine_client(endpoint: Endpoint, timeout: httpx.Timeout | None = None) -> h
         base_url=endpoint.base_url,
         # Below the engine's own keep-alive, so that no request meets a connection just closed.
         transport=httpx.AsyncHTTPTransport(
-            uds=uds, limits=httpx.Limits(max_connections=None, keepalive_expiry=2.0)
+            uds=uds,
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=2.0),
+            # Never used, but httpx would read all certificates anew for each client.
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         ),
         timeout=timeout or httpx.Timeout(HEALTH_TIMEOUT_S),
         trust_env=False,
@@ -57,7 +71,7 @@ class EngineProcess:
         model: str,
         *,
         log: Path | None = None,
-        stop_grace_s: float = STOP_GRACE_S,
+        stop_grace_s: float = defaults.ENGINE_STOP_GRACE_S,
         check: Check = check_engine,
     ) -> None:
         self.endpoint = endpoint
@@ -78,6 +92,16 @@ class EngineProcess:
         return self._started.returncode
 
     async def __aenter__(self) -> Self:
+        """Raises LaunchError."""
+        try:
+            await self._start()
+        except OSError as error:
+            raise StartError(
+                f"engine cannot be started: {error.strerror}", f"its log is {self.log}."
+            ) from error
+        return self
+
+    async def _start(self) -> None:
         if self.endpoint.uds is not None:
             # An engine that was killed leaves its socket behind and the next could not bind.
             self.endpoint.uds.unlink(missing_ok=True)
@@ -91,7 +115,6 @@ class EngineProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return self
 
     async def __aexit__(
         self,
@@ -112,15 +135,15 @@ class EngineProcess:
                     await self._until_healthy(client)
                     await self._check(client, self.model)
         except TimeoutError as error:
-            raise LaunchError(
-                f"The engine was not ready after {timeout_s:g} s; its log is {self.log}."
+            raise StartError(
+                f"engine was not ready after {timeout_s:g} s", self.log_note()
             ) from error
 
-    async def healthy(self) -> bool:
-        async with engine_client(self.endpoint) as client:
+    async def healthy(self, timeout_s: float = HEALTH_TIMEOUT_S) -> bool:
+        async with engine_client(self.endpoint, httpx.Timeout(timeout_s)) as client:
             return await _healthy(client)
 
-    async def stop(self, grace_s: float = STOP_GRACE_S) -> None:
+    async def stop(self, grace_s: float = defaults.ENGINE_STOP_GRACE_S) -> None:
         """SIGTERM to the group, SIGKILL after `grace_s`. Cannot be cancelled."""
         process = self._started
         with anyio.CancelScope(shield=True):
@@ -138,9 +161,12 @@ class EngineProcess:
             with self.log.open("rb") as source:
                 source.seek(max(0, self.log.stat().st_size - TAIL_BYTES))
                 text = source.read().decode(errors="replace")
-        except FileNotFoundError:
+        except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
+
+    def log_note(self) -> str:
+        return f"its log is {self.log} and ends: {self.log_tail(TAIL_LINES)}"
 
     @property
     def _started(self) -> Process:
@@ -153,9 +179,9 @@ class EngineProcess:
     async def _until_healthy(self, client: httpx.AsyncClient) -> None:
         while not await _healthy(client):
             if self.returncode is not None:
-                raise LaunchError(
-                    f"The engine ended with code {self.returncode} while it was starting; "
-                    f"its log is {self.log} and ends: {self.log_tail(5)}"
+                raise StartError(
+                    f"engine ended with code {self.returncode} while it was starting",
+                    self.log_note(),
                 )
             await anyio.sleep(POLL_S)
 

@@ -9,7 +9,45 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, Literal
+
+# The table in docs/gateway.md has each of them.
+Code = Literal[
+    "invalid_http",
+    "invalid_json",
+    "invalid_type",
+    "invalid_value",
+    "missing_required_parameter",
+    "unknown_parameter",
+    "unsupported_parameter",
+    "unsupported_value",
+    "context_length_exceeded",
+    "invalid_json_schema",
+    "model_not_found",
+    "unknown_url",
+    "method_not_allowed",
+    "timeout_body",
+    "request_too_large",
+    "unsupported_media_type",
+    "headers_too_large",
+    "internal_error",
+    "engine_error",
+    "not_implemented",
+    "engine_refused",
+    "engine_unexpected",
+    "engine_starting",
+    "engine_restarting",
+    "engine_failed",
+    "engine_stopped",
+    "engine_unavailable",
+    "engine_lost",
+    "engine_overloaded",
+    "overloaded",
+    "shutting_down",
+    "timeout_first_token",
+    "timeout_chunk",
+    "timeout_total",
+]
 
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
@@ -22,7 +60,7 @@ class ClientGone(Exception):  # noqa: N818 - nothing went wrong on our side
 @dataclass(eq=False)
 class ApiError(Exception):
     status: int
-    code: str
+    code: Code
     message: str
     param: str | None = None
     retry_after_s: float | None = None
@@ -61,17 +99,17 @@ class ApiError(Exception):
         return headers
 
 
-def invalid(message: str, *, param: str | None = None, code: str = "invalid_value") -> ApiError:
+def invalid(message: str, *, param: str | None = None, code: Code = "invalid_value") -> ApiError:
     return ApiError(400, code, message, param=param)
 
 
-def unavailable(code: str, message: str, *, retry_after_s: float) -> ApiError:
+def unavailable(code: Code, message: str, *, retry_after_s: float) -> ApiError:
     return ApiError(503, code, message, retry_after_s=retry_after_s)
 
 
 def engine_lost(retry_after_s: float) -> ApiError:
     return unavailable(
-        "engine_failed",
+        "engine_lost",
         "The engine stopped before the answer was complete. Send the request again.",
         retry_after_s=retry_after_s,
     )

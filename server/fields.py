@@ -21,8 +21,6 @@ _SHARED = _names(
     """
     model n stream stream_options temperature top_p stop seed user logprobs max_tokens
     presence_penalty frequency_penalty logit_bias response_format
-    metadata service_tier store safety_identifier
-    prompt_cache_key prompt_cache_options prompt_cache_retention
     top_k min_p repetition_penalty length_penalty stop_token_ids include_stop_str_in_output
     ignore_eos min_tokens skip_special_tokens spaces_between_special_tokens
     truncate_prompt_tokens truncation_side prompt_logprobs logprob_token_ids allowed_token_ids
@@ -32,18 +30,16 @@ _SHARED = _names(
     """
 )
 
-CHAT = _SHARED | _names(
+# Known to OpenAI's clients, unknown to the engine; the answer is right without them.
+HINTS = _names(
     """
-    messages max_completion_tokens top_logprobs tools tool_choice parallel_tool_calls
-    reasoning_effort include_reasoning prediction modalities verbosity add_generation_prompt
-    continue_final_message documents chat_template_kwargs return_prompt_text
+    metadata safety_identifier prediction
+    prompt_cache_key prompt_cache_options prompt_cache_retention
     """
 )
 
-COMPLETION = _SHARED | _names("prompt suffix best_of")
-
-# Known to OpenAI's clients, unknown to the engine; these values leave the answer as it is.
-_ONLY: Mapping[str, tuple[Any, ...]] = {
+# Unknown to the engine too; these values leave the answer as it is.
+ONLY: Mapping[str, tuple[Any, ...]] = {
     "store": (False,),
     "modalities": (["text"],),
     "service_tier": ("auto", "default"),
@@ -51,7 +47,21 @@ _ONLY: Mapping[str, tuple[Any, ...]] = {
     "best_of": (1,),
 }
 
-_NOT_OFFERED = _names(
+CHAT = (
+    _SHARED
+    | HINTS
+    | _names(
+        """
+        messages max_completion_tokens top_logprobs tools tool_choice parallel_tool_calls
+        reasoning_effort include_reasoning add_generation_prompt continue_final_message documents
+        chat_template_kwargs return_prompt_text store modalities service_tier verbosity
+        """
+    )
+)
+
+COMPLETION = _SHARED | _names("prompt suffix best_of")
+
+NOT_OFFERED = _names(
     """
     audio function_call functions moderation web_search_options chat_template request_id
     session_id kv_transfer_params ec_transfer_params mm_payload mm_processor_kwargs
@@ -66,18 +76,18 @@ def check_fields(body: Mapping[str, Any], known: frozenset[str]) -> None:
     for name, value in body.items():
         if name not in known:
             raise _refused(name, known)
-        allowed = _ONLY.get(name)
+        allowed = ONLY.get(name)
         if allowed is not None and value is not None and value not in allowed:
             only = " or ".join(repr(one) for one in allowed)
             raise invalid(
-                f"{name} = {value!r} is not offered here; leave it out or send {only}.",
+                f"This {name} is not offered here; leave it out or send {only}.",
                 param=name,
                 code="unsupported_value",
             )
 
 
 def _refused(name: str, known: frozenset[str]) -> ApiError:
-    if name in _NOT_OFFERED:
+    if name in NOT_OFFERED:
         return invalid(
             f"The field {name!r} is not offered here; leave it out.",
             param=name,

@@ -1,17 +1,28 @@
-"""The port, and uvicorn on it without its own idea of signals."""
+"""The port, and uvicorn on it without its own idea of signals and of errors."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import Iterator
+from http import HTTPStatus
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from neuron.errors import SpecserveError
+from server.errors import ApiError
+from server.request_id import choose
+from server.responses import DROP, JSON, REQUEST_ID, raw_headers
 
 CLOSE_S = 3
+KEEP_ALIVE_S = 75
+# Of the request line and all headers. What one read brings on top of it is still taken.
+MAX_HEAD_BYTES = 64 * 1024
 
 
 class Listener(uvicorn.Server):
@@ -21,13 +32,58 @@ class Listener(uvicorn.Server):
         yield
 
 
-def make_listener(app: ASGIApp) -> Listener:
+class Protocol(H11Protocol):
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, DROP: transport.abort}
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP reaches no app; it is answered here, in the same form."""
+        # Where an answer has begun, a second one would end up inside it.
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self._refuse(_refusal(sys.exception()))
+        self.transport.close()
+
+    def timeout_keep_alive_handler(self) -> None:
+        # Not close(), which would wait for a client that does not read the answer it has.
+        self.transport.abort()
+
+    def _refuse(self, error: ApiError) -> None:
+        body = error.body()
+        headers = {
+            "content-type": JSON,
+            "content-length": str(len(body)),
+            "connection": "close",
+            REQUEST_ID: choose(None),
+        }
+        start = h11.Response(
+            status_code=error.status,
+            reason=HTTPStatus(error.status).phrase,
+            headers=raw_headers(headers),
+        )
+        for event in (start, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+
+
+def _refusal(cause: BaseException | None) -> ApiError:
+    if isinstance(cause, h11.RemoteProtocolError) and cause.error_status_hint == 431:
+        return ApiError(
+            431, "headers_too_large", f"The headers are larger than {MAX_HEAD_BYTES} bytes."
+        )
+    return ApiError(400, "invalid_http", f"This is not valid HTTP/1.1: {cause}.")
+
+
+def make_listener(app: ASGIApp, keep_alive_s: int = KEEP_ALIVE_S) -> Listener:
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        http=Protocol,
+        ws="none",
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        # Its warnings are about what clients send, and no client writes our log.
+        log_level="error",
         access_log=False,
         timeout_graceful_shutdown=CLOSE_S,
-        timeout_keep_alive=75,
+        timeout_keep_alive=keep_alive_s,
         server_header=False,
         lifespan="off",
     )
@@ -48,3 +104,8 @@ def bind(host: str, port: int) -> socket.socket:
             f"Cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host."
         ) from error
     return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -20,7 +20,7 @@ class Metrics:
     def __init__(self, pool: Pool) -> None:
         self.registry = CollectorRegistry()
         self._pool = pool
-        self._all: list[MetricWrapperBase] = []
+        self._all: list[tuple[MetricWrapperBase, tuple[str, ...]]] = []
         self._requests = self._counter(
             "requests",
             "Requests by route, pool, status and code.",
@@ -35,13 +35,13 @@ class Metrics:
         )
         self._first_chunk = self._histogram(
             "time_to_first_chunk_seconds",
-            "From the engine being asked to its first chunk, streams only.",
+            "From the engine being asked to its first tokens, streams only.",
             REQUEST_SECONDS,
             "pool",
         )
         self._step_gap = self._histogram(
             "step_gap_seconds",
-            "Between two chunks of a stream. A chunk holds the tokens of one step, not one token.",
+            "Between two chunks of a stream with one choice. A chunk holds the tokens of one step.",
             GAP_SECONDS,
             "pool",
         )
@@ -59,7 +59,8 @@ class Metrics:
             "pool",
         )
         self._state = self._gauge("engine_state", "1 for the state the engine is in.", "state")
-        self._restarts = self._gauge("engine_restarts", "Engine starts after the first.")
+        self._restarts = self._counter("engine_restarts", "Engine starts after the first.")
+        self._restarts_counted = 0
         self._crash_loop = self._gauge(
             "engine_crash_loop", "1 once the engine is no longer restarted."
         )
@@ -90,7 +91,8 @@ class Metrics:
     def engine_changed(self, status: EngineStatus) -> None:
         for state in get_args(EngineState):
             self._state.labels(state).set(state == status.state)
-        self._restarts.set(status.restarts)
+        self._restarts.inc(status.restarts - self._restarts_counted)
+        self._restarts_counted = status.restarts
         self._crash_loop.set(status.state == "failed")
         if status.start_seconds is not None:
             self._start_seconds.set(status.start_seconds)
@@ -98,26 +100,29 @@ class Metrics:
     def table(self) -> str:
         """The list in docs/metrics.md."""
         lines = ["| metric | type | labels | what |", "|---|---|---|---|"]
-        for metric in self._all:
+        for metric, names in self._all:
             family = next(iter(metric.describe()))
             name = f"{family.name}_total" if family.type == "counter" else family.name
-            labels = ", ".join(f"`{label}`" for label in metric._labelnames) or "–"
+            labels = ", ".join(f"`{name}`" for name in names) or "–"
             lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
         return "\n".join(lines) + "\n"
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return self._kept(Counter(f"specserve_{name}", text, labels, registry=self.registry))
+        return self._kept(
+            Counter(f"specserve_{name}", text, labels, registry=self.registry), labels
+        )
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return self._kept(Gauge(f"specserve_{name}", text, labels, registry=self.registry))
+        return self._kept(Gauge(f"specserve_{name}", text, labels, registry=self.registry), labels)
 
     def _histogram(
         self, name: str, text: str, buckets: tuple[float, ...], *labels: str
     ) -> Histogram:
         return self._kept(
-            Histogram(f"specserve_{name}", text, labels, registry=self.registry, buckets=buckets)
+            Histogram(f"specserve_{name}", text, labels, registry=self.registry, buckets=buckets),
+            labels,
         )
 
-    def _kept(self, metric: M) -> M:
-        self._all.append(metric)
+    def _kept(self, metric: M, labels: tuple[str, ...]) -> M:
+        self._all.append((metric, labels))
         return metric

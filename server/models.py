@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,7 +16,32 @@ from server.engine_status import EngineView, not_ready
 from server.errors import ApiError, unavailable
 from server.responses import JSON
 
-SHOWN = ("id", "object", "created", "owned_by", "max_model_len")
+
+class Model(BaseModel):
+    """What is shown of a model."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: str
+    object: str = "model"
+    created: int | None = None
+    owned_by: str | None = None
+    max_model_len: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        return self.model_dump(exclude_none=True)
+
+
+class _ModelList(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    data: list[Model] = Field(min_length=1)
+
+
+async def listed_models(client: httpx.AsyncClient) -> Sequence[Model]:
+    """At least one. Raises httpx.HTTPError or pydantic's ValidationError, a ValueError."""
+    answer = (await client.get("/v1/models")).raise_for_status()
+    return _ModelList.model_validate_json(answer.content).data
 
 
 @dataclass(frozen=True)
@@ -24,31 +50,30 @@ class Models:
     engine: EngineView
 
     async def list(self, request: Request) -> Response:
-        return _json({"object": "list", "data": await self._models()})
+        models = [model.document() for model in await self._models()]
+        return _json({"object": "list", "data": models})
 
     async def one(self, request: Request) -> Response:
         wanted = request.path_params["model"]
         for model in await self._models():
-            if model.get("id") == wanted:
-                return _json(model)
+            if model.id == wanted:
+                return _json(model.document())
         raise ApiError(
             404, "model_not_found", f"The model {wanted[:200]!r} is not served here.", param="model"
         )
 
-    async def _models(self) -> Sequence[dict[str, Any]]:
+    async def _models(self) -> Sequence[Model]:
         refusal = not_ready(self.engine)
         if refusal is not None:
             raise refusal
         try:
-            answer = (await self.client.get("/v1/models")).raise_for_status()
-            models = answer.json()["data"]
-        except (httpx.HTTPError, ValueError, KeyError) as error:
+            return await listed_models(self.client)
+        except (httpx.HTTPError, ValueError) as error:
             raise unavailable(
                 "engine_unavailable",
                 "The engine does not say which models it has.",
                 retry_after_s=self.engine.retry_after_s,
             ) from error
-        return [{key: model[key] for key in SHOWN if key in model} for model in models]
 
 
 def _json(document: dict[str, Any]) -> Response:

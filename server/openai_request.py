@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from server import fields
-from server.errors import ApiError, invalid
+from server.errors import ApiError, Code, invalid
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 CHAT_PATH = "/v1/chat/completions"
 COMPLETION_PATH = "/v1/completions"
+
+T = TypeVar("T")
+# Only the first fault is told, and a body of megabytes has room for a million.
+Items = Annotated[list[T], Field(fail_fast=True)]
 
 
 class _Lenient(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
-class _StreamOptions(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
+class _StreamOptions(_Lenient):
     include_usage: bool | None = None
     continuous_usage_stats: bool | None = None
     include_obfuscation: bool | None = None
@@ -42,11 +44,11 @@ class _Envelope(_Lenient):
 
 
 class _Chat(_Envelope):
-    messages: list[_Message] = Field(min_length=1)
+    messages: Items[_Message] = Field(min_length=1)
 
 
 class _Completion(_Envelope):
-    prompt: str | list[str] | list[int] | list[list[int]]
+    prompt: str | Items[str] | Items[int] | Items[Items[int]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class CompletionRequest:
     path: str
     stream: bool
     wants_usage: bool
-    n: int
+    grammar: str | None
+    """The field that holds the answer to a grammar, if one does."""
     body: bytes
     """For the engine: the client's, with usage asked for in every stream."""
 
@@ -69,16 +72,34 @@ def parse_request(path: str, raw: bytes) -> CompletionRequest:
         _check_roles(envelope.messages)
     stream = bool(envelope.stream)
     options = envelope.stream_options
-    if options is not None and not stream:
-        raise invalid("stream_options needs stream = true.", param="stream_options")
+    if options is not None:
+        if not stream:
+            raise invalid("stream_options needs stream = true.", param="stream_options")
+        _check_options(document["stream_options"])
     wants_usage = stream and options is not None and bool(options.include_usage)
     return CompletionRequest(
         path=path,
         stream=stream,
         wants_usage=wants_usage,
-        n=envelope.n or 1,
+        grammar=_grammar(document),
         body=_with_usage(document, wants_usage=wants_usage) if stream else raw,
     )
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    for name in options:
+        if name not in _StreamOptions.model_fields:
+            where = f"stream_options.{name[:80]}"
+            raise invalid(f"Unknown field {where!r}.", param=where, code="unknown_parameter")
+
+
+def _grammar(document: dict[str, Any]) -> str | None:
+    outputs = document.get("structured_outputs")
+    if isinstance(outputs, dict):
+        for kind in ("json", "regex", "choice", "grammar", "json_object", "structural_tag"):
+            if outputs.get(kind) is not None:
+                return f"structured_outputs.{kind}"
+    return next((name for name in ("response_format", "tools") if document.get(name)), None)
 
 
 def _with_usage(document: dict[str, Any], *, wants_usage: bool) -> bytes:
@@ -118,7 +139,7 @@ def _validated(model: type[_Envelope], document: dict[str, Any]) -> _Envelope:
 
 
 def _sentence(error: ValidationError) -> ApiError:
-    first = error.errors(include_url=False)[0]
+    first = error.errors(include_url=False, include_input=False)[0]
     location = first["loc"]
     # A union's own branches are no path a client wrote.
     name = "prompt" if location[0] == "prompt" else ".".join(str(part) for part in location)
@@ -132,7 +153,7 @@ def _sentence(error: ValidationError) -> ApiError:
             param=name,
             code="invalid_type",
         )
-    code = "invalid_type" if first["type"].endswith("_type") else "invalid_value"
+    code: Code = "invalid_type" if first["type"].endswith("_type") else "invalid_value"
     return invalid(f"{name}: {first['msg']}.", param=name, code=code)
 
 

@@ -56,10 +56,7 @@ class Relay:
 
     async def _stream(self, request: CompletionRequest, answer: Answer) -> None:
         reader = StreamReader(
-            path=request.path,
-            pool=self.pool,
-            wants_usage=request.wants_usage,
-            retry_after_s=self.engine.retry_after_s,
+            request=request, pool=self.pool, retry_after_s=self.engine.retry_after_s
         )
         try:
             await self._pass_on(request, answer, reader)
@@ -86,7 +83,7 @@ class Relay:
                 for event in _events(parser, chunk, self.engine.retry_after_s):
                     seen, data = reader.chunks, reader.read(event)
                     if reader.chunks > seen:
-                        last = self._timed(began, last)
+                        last = self._timed(began, last, single=reader.single)
                     if data is not None:
                         await answer.piece(data)
             await answer.end()
@@ -95,11 +92,11 @@ class Relay:
                 async for _ in chunks:
                     pass
 
-    def _timed(self, began: float, last: float | None) -> float:
+    def _timed(self, began: float, last: float | None, *, single: bool) -> float:
         now = self.clock()
         if last is None:
             self.metrics.first_chunk(now - began)
-        else:
+        elif single:
             self.metrics.step_gap(now - last)
         return now
 
@@ -140,7 +137,7 @@ class Relay:
         raise translate(
             response.status_code,
             body,
-            path=request.path,
+            request=request,
             retry_after_s=self.engine.retry_after_s,
             offered=response.headers.get("retry-after"),
         )

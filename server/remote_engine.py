@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import anyio
 import httpx
+from pydantic import ValidationError
 
 from neuron.errors import LaunchError
 from neuron.startup_check import check_engine
-from server.engine_status import EngineState, EngineStatus
-from server.engines import Check
+from server.engine_status import HEALTH_FAILURES, EngineState, EngineStatus
+from server.engines import CHECK_FAILED, Check
+from server.models import listed_models
 
 UNREACHABLE_RETRY_S = 5.0
 
@@ -22,7 +25,10 @@ class RemoteEngine:
     on_change: Callable[[EngineStatus], None]
     check: Check = check_engine
     every_s: float = 2.0
+    health_failures: int = HEALTH_FAILURES
     _status: EngineStatus = field(default_factory=EngineStatus)
+    _missed: int = 0
+    _told: str | None = None
 
     @property
     def status(self) -> EngineStatus:
@@ -41,24 +47,33 @@ class RemoteEngine:
             self._set(EngineStatus("stopped"))
 
     async def _look(self) -> None:
+        ready = self._status.state == "ready"
         try:
-            if self._status.state == "ready":
+            if ready:
                 await self._alive()
-                return
-            await self.check(self.client, await self._model())
-        except (LaunchError, httpx.HTTPError, KeyError, IndexError, ValueError) as error:
-            state = self._status.state
-            gone: EngineState = "restarting" if state in ("ready", "restarting") else "starting"
-            self._set(EngineStatus(gone, reason=_reason(error)))
+            else:
+                await self.check(self.client, (await listed_models(self.client))[0].id)
+        except (LaunchError, httpx.HTTPError, ValueError) as error:
+            self._missed += 1
+            if not ready or self._missed >= self.health_failures:
+                self._lost(error)
             return
-        self._set(EngineStatus("ready"))
+        self._missed, self._told = 0, None
+        if not ready:
+            self._set(EngineStatus("ready"))
+
+    def _lost(self, error: Exception) -> None:
+        reason = _reason(error)
+        told = str(error) if isinstance(error, LaunchError) else reason
+        if told != self._told:
+            self._told = told
+            sys.stderr.write(f"engine: {told}\n")
+        never = self._status.state == "starting"
+        gone: EngineState = "starting" if never else "restarting"
+        self._set(EngineStatus(gone, reason=reason))
 
     async def _alive(self) -> None:
         (await self.client.get("/health")).raise_for_status()
-
-    async def _model(self) -> str:
-        answer = (await self.client.get("/v1/models")).raise_for_status()
-        return str(answer.json()["data"][0]["id"])
 
     def _set(self, status: EngineStatus) -> None:
         self._status = status
@@ -67,5 +82,9 @@ class RemoteEngine:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, LaunchError):
-        return str(error)
+        return CHECK_FAILED
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"{error.request.url.path} was answered with HTTP {error.response.status_code}"
+    if isinstance(error, ValidationError):
+        return "/v1/models was not answered with a list of models"
     return f"the engine cannot be reached: {type(error).__name__}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+import anyio
+import anyio.lowlevel
 from starlette.types import Message, Scope, Send
 
 from server.errors import ApiError
@@ -11,6 +13,8 @@ from server.errors import ApiError
 REQUEST_ID = "x-request-id"
 POOL = "x-specserve-pool"
 JSON = "application/json"
+# In a scope's state: ends the connection at once, with what is still unsent.
+DROP = "specserve.drop"
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -34,6 +38,20 @@ async def send_body(
 
 async def send_error(send: Send, error: ApiError, headers: Mapping[str, str] | None = None) -> None:
     await send_body(send, error.status, error.body(), {**(headers or {}), **error.headers()})
+
+
+def bounded(send: Send, limit_s: float, drop: Callable[[], None]) -> Send:
+    """Drops a client that takes nothing for `limit_s`; it then counts as one that has left."""
+
+    async def bounded_send(message: Message) -> None:
+        with anyio.move_on_after(limit_s) as stalled:
+            await send(message)
+        if stalled.cancelled_caught:
+            drop()
+            # The server learns of it in its next turn; until then this answer looks unfinished.
+            await anyio.lowlevel.checkpoint()
+
+    return bounded_send
 
 
 def header(scope: Scope, name: str) -> str | None:

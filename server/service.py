@@ -18,14 +18,16 @@ from neuron.pair import load_pair
 from server.app import Gateway, create_app
 from server.engine_status import Engine, EngineStatus
 from server.engines import HEALTH_TIMEOUT_S, EngineProcess, engine_client
-from server.listener import bind, make_listener
+from server.listener import bind, make_listener, url_of
 from server.metrics import Metrics
 from server.remote_engine import RemoteEngine
-from server.settings import Settings
+from server.settings import PREFIX, Settings, SettingsError
 from server.shutdown import Shutdown
 from server.supervisor import RestartPolicy, Supervisor
 from server.timeouts import Timeouts
 from server.usage import Pool
+
+LOG_NAME = "engine.log"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Backend:
 
 async def serve(settings: Settings) -> int:
     """Until a signal. Returns the exit code; raises SpecserveError before it listens."""
+    if settings.log_dir is not None:
+        _require_writable(settings.log_dir)
     listening = bind(settings.host, settings.port)
     try:
         with tempfile.TemporaryDirectory(prefix="specserve-") as folder:
@@ -59,12 +63,21 @@ async def _until_signal(settings: Settings, backend: Backend, listening: socket.
             engine_tasks.start_soon(backend.engine.run)
             async with anyio.create_task_group() as port_tasks:
                 port_tasks.start_soon(listener.serve, [listening])
-                host, port = listening.getsockname()[:2]
-                sys.stderr.write(f"listening on http://{host}:{port}\n")
+                sys.stderr.write(f"listening on {url_of(listening)}\n")
                 await shutdown.on_signals(signals)
                 listener.should_exit = True
             engine_tasks.cancel_scope.cancel()
     return 1 if shutdown.forced else 0
+
+
+def _require_writable(log_dir: Path) -> None:
+    try:
+        log_dir.mkdir(parents=True, exist_ok=True)
+        (log_dir / LOG_NAME).open("ab").close()
+    except OSError as error:
+        raise SettingsError(
+            f"--log-dir ({PREFIX}LOG_DIR): no log can be written in {log_dir}: {error.strerror}."
+        ) from error
 
 
 def _gateway(settings: Settings, backend: Backend) -> Gateway:
@@ -77,6 +90,7 @@ def _gateway(settings: Settings, backend: Backend) -> Gateway:
             connect=settings.connect_timeout,
             first_token=settings.first_token_timeout,
             chunk=settings.chunk_timeout,
+            write=settings.write_timeout,
             total=settings.total_timeout,
         ),
         max_in_flight=settings.max_in_flight,
@@ -93,7 +107,7 @@ async def _backend(settings: Settings, folder: Path) -> Backend:
     endpoint = Endpoint(uds=folder / "engine.sock")
     # In a thread: the bundled pair may have to be built first.
     command = await anyio.to_thread.run_sync(lambda: render(pair, endpoint, plain=plain))
-    log = (settings.log_dir or Path(tempfile.mkdtemp(prefix="specserve-log-"))) / "engine.log"
+    log = (settings.log_dir or Path(tempfile.mkdtemp(prefix="specserve-log-"))) / LOG_NAME
     sys.stderr.write(f"engine: starting; its log is {log}\n")
     pool: Pool = "plain" if plain else "speculative"
     metrics = Metrics(pool)
@@ -118,7 +132,8 @@ def _remote(settings: Settings, url: str) -> Backend:
     pool: Pool = "plain" if settings.plain else "speculative"
     metrics = Metrics(pool)
     client = httpx.AsyncClient(
-        base_url=url,
+        # Clients know an engine by its /v1; its health is beside that.
+        base_url=url.rstrip("/").removesuffix("/v1"),
         limits=httpx.Limits(max_connections=None, keepalive_expiry=2.0),
         timeout=HEALTH_TIMEOUT_S,
         trust_env=False,

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, HttpUrl, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
 
 from neuron.errors import SpecserveError
+from server import defaults
 
 PREFIX = "SPECSERVE_"
 # Read by other programs of this repository.
-FOREIGN = frozenset({"SPECSERVE_HOME"})
+FOREIGN = frozenset({"SPECSERVE_HOME", "SPECSERVE_UPDATE_GOLDEN"})
+# Kubernetes gives every pod variables for each Service: for one named specserve, these.
+SERVICE_LINK = re.compile(
+    PREFIX + r"([A-Z0-9_]+_)?"
+    r"(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+SERVICE_LINK_SCHEMES = ("tcp://", "udp://", "sctp://")
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
@@ -24,8 +31,8 @@ class SettingsError(SpecserveError):
     exit_code = 2
 
 
-class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     pair: str = Field("local", description="Shipped pair or path of a TOML file.")
     target: str | None = Field(None, description="Another target for the pair.")
@@ -39,23 +46,41 @@ class Settings(BaseSettings):
     drain_timeout: float = Field(
         25.0, ge=0, allow_inf_nan=False, description="Seconds running requests get after SIGTERM."
     )
-    body_timeout: Seconds = Field(30.0, description="Seconds for a request's body to arrive.")
-    connect_timeout: Seconds = Field(5.0, description="Seconds to connect to the engine.")
-    first_token_timeout: Seconds = Field(
-        120.0, description="Seconds until a stream's first chunk, queue included."
+    body_timeout: Seconds = Field(
+        defaults.BODY_TIMEOUT_S, description="Seconds for a request's body to arrive."
     )
-    chunk_timeout: Seconds = Field(60.0, description="Seconds between two chunks of a stream.")
-    total_timeout: Seconds = Field(600.0, description="Seconds for a whole answer.")
-    max_in_flight: Count = Field(64, description="Requests at once; more are answered 503.")
-    max_body_bytes: Count = Field(4 * 1024 * 1024, description="Largest request body.")
+    connect_timeout: Seconds = Field(
+        defaults.CONNECT_TIMEOUT_S, description="Seconds to connect to the engine."
+    )
+    first_token_timeout: Seconds = Field(
+        defaults.FIRST_TOKEN_TIMEOUT_S,
+        description="Seconds until a stream's first tokens, queue included.",
+    )
+    chunk_timeout: Seconds = Field(
+        defaults.CHUNK_TIMEOUT_S, description="Seconds between two chunks of a stream."
+    )
+    write_timeout: Seconds = Field(
+        defaults.WRITE_TIMEOUT_S,
+        description="Seconds a client may take nothing of its answer before it is dropped.",
+    )
+    total_timeout: Seconds = Field(
+        defaults.TOTAL_TIMEOUT_S, description="Seconds for a whole answer."
+    )
+    max_in_flight: Count = Field(
+        defaults.MAX_IN_FLIGHT, description="Requests at once; more are answered 503."
+    )
+    max_body_bytes: Count = Field(defaults.MAX_BODY_BYTES, description="Largest request body.")
     engine_start_timeout: Seconds = Field(
-        600.0, description="Seconds for the engine to give a checked token."
+        defaults.ENGINE_START_TIMEOUT_S,
+        description="Seconds for the engine to give a checked token.",
     )
     engine_stop_grace: Seconds = Field(
-        5.0, description="Seconds between SIGTERM and SIGKILL for the engine."
+        defaults.ENGINE_STOP_GRACE_S,
+        description="Seconds between SIGTERM and SIGKILL for the engine.",
     )
     engine_max_failures: Count = Field(
-        5, description="Engines lost in a row before no more are started."
+        defaults.ENGINE_MAX_FAILURES,
+        description="Engines lost in a row before no more are started.",
     )
     log_dir: Path | None = Field(
         None, description="Folder for the engine's log; by default a new temporary one."
@@ -74,9 +99,16 @@ def flag(name: str) -> str:
 
 def load_settings(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     """`given` goes before the environment. Raises SettingsError."""
-    _refuse_unknown(environ)
+    ours = {
+        key: value
+        for key, value in environ.items()
+        if key.startswith(PREFIX) and not _is_service_link(key, value)
+    }
+    _refuse_unknown(ours)
+    named = {name: PREFIX + name.upper() for name in Settings.model_fields}
+    found = {name: ours[key] for name, key in named.items() if key in ours}
     try:
-        return Settings(**given)
+        return Settings.model_validate({**found, **given})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
@@ -85,10 +117,16 @@ def load_settings(given: Mapping[str, Any], environ: Mapping[str, str]) -> Setti
         raise SettingsError(f"{where}{text}.") from error
 
 
-def _refuse_unknown(environ: Mapping[str, str]) -> None:
+def _is_service_link(key: str, value: str) -> bool:
+    if SERVICE_LINK.fullmatch(key):
+        return True
+    return key.endswith("_PORT") and value.startswith(SERVICE_LINK_SCHEMES)
+
+
+def _refuse_unknown(ours: Mapping[str, str]) -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | FOREIGN
-    for key in sorted(environ):
-        if key.startswith(PREFIX) and key not in known:
+    for key in sorted(ours):
+        if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]}?" if near else "unset it."
             raise SettingsError(f"Unknown environment variable {key}; {hint}")

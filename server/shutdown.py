@@ -2,7 +2,8 @@
 
 1. Readiness turns red and new requests are answered 503; the port stays open to say so.
 2. Running requests have `drain_s` to finish.
-3. What is left ends with an error event, or 503 where nothing had been sent.
+3. What is left ends with an error event, or 503 where nothing had been sent; a client that
+   does not take it is dropped.
 4. The listener closes.
 5. The engine is ended, and the process exits with 0.
 
@@ -50,6 +51,7 @@ class Shutdown:
         self.admission.end_all("shutdown")
         with anyio.move_on_after(LAST_WORDS_S):
             await self.admission.wait_idle()
+        self.admission.drop_all()
         listening.cancel()
 
     async def _idle_or_forced(self) -> None:

@@ -52,11 +52,6 @@ class EventParser:
                 events.append(event)
         return events
 
-    @property
-    def pending(self) -> bool:
-        """Bytes came that no blank line has ended."""
-        return bool(self._rest or self._lines)
-
     def _piece(self, piece: bytes) -> Event | None:
         if self._skip_lf and piece == b"\n" and not self._rest:
             # The second half of a CRLF that two reads tore apart.

@@ -8,6 +8,7 @@ from typing import Any
 
 from server.engine_errors import translate_event
 from server.errors import engine_lost
+from server.openai_request import CompletionRequest
 from server.sse import DONE, Event
 from server.usage import Acceptance, Pool, Tokens, acceptance_of, tokens_of, with_acceptance
 
@@ -16,15 +17,14 @@ from server.usage import Acceptance, Pool, Tokens, acceptance_of, tokens_of, wit
 class StreamReader:
     """Raises ApiError from `read` and `end` where the engine's stream is not whole."""
 
-    path: str
+    request: CompletionRequest
     pool: Pool
-    wants_usage: bool
     retry_after_s: float
     tokens: Tokens | None = None
     acceptance: Acceptance | None = None
     done: bool = False
     chunks: int = 0
-    """With tokens or a role in them: usage is none."""
+    """With a step's tokens in them: usage is none, nor is the role that opens a chat."""
     _open: set[int] = field(default_factory=set)
     _closed: set[int] = field(default_factory=set)
 
@@ -40,13 +40,19 @@ class StreamReader:
             raise engine_lost(self.retry_after_s)
         if document.get("error"):
             raise translate_event(
-                document["error"], path=self.path, retry_after_s=self.retry_after_s
+                document["error"], request=self.request, retry_after_s=self.retry_after_s
             )
         choices = document.get("choices")
-        self._follow(choices if isinstance(choices, list) else [])
+        listed = choices if isinstance(choices, list) else []
+        self._follow([one for one in listed if isinstance(one, dict)])
         if document.get("usage") and not choices:
             return self._usage(document)
         return event.encode()
+
+    @property
+    def single(self) -> bool:
+        """One choice so far: what lies between two chunks is one step."""
+        return len(self._open | self._closed) == 1
 
     def end(self) -> None:
         """The engine closed the stream."""
@@ -60,11 +66,9 @@ class StreamReader:
         self.done = True
         return event.encode()
 
-    def _follow(self, choices: list[Any]) -> None:
-        self.chunks += bool(choices)
+    def _follow(self, choices: list[dict[str, Any]]) -> None:
+        self.chunks += not all(_only_role(choice) for choice in choices)
         for choice in choices:
-            if not isinstance(choice, dict):
-                continue
             index = choice.get("index", 0)
             if choice.get("finish_reason") is not None:
                 self._closed.add(index)
@@ -75,10 +79,17 @@ class StreamReader:
     def _usage(self, document: dict[str, Any]) -> bytes | None:
         self.tokens = tokens_of(document)
         self.acceptance = acceptance_of(document, self.pool)
-        if not self.wants_usage:
+        if not self.request.wants_usage:
             return None
         full = with_acceptance(document, self.acceptance)
         return b"data: " + json.dumps(full, ensure_ascii=False).encode() + b"\n\n"
+
+
+def _only_role(choice: dict[str, Any]) -> bool:
+    delta = choice.get("delta")
+    if choice.get("finish_reason") is not None or not isinstance(delta, dict):
+        return False
+    return "role" in delta and not any(value for name, value in delta.items() if name != "role")
 
 
 def _document(data: bytes) -> dict[str, Any] | None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from neuron.errors import LaunchError
-from server.engine_status import EngineStatus
-from server.engines import EngineProcess
+from server import defaults
+from server.engine_status import HEALTH_FAILURES, EngineStatus
+from server.engines import CHECK_FAILED, HEALTH_TIMEOUT_S, EngineProcess, StartError
 
 UNKNOWN_START_S = 30.0
 
@@ -20,12 +21,13 @@ UNKNOWN_START_S = 30.0
 class RestartPolicy:
     first_delay_s: float = 1.0
     max_delay_s: float = 60.0
-    max_failures: int = 5
+    max_failures: int = defaults.ENGINE_MAX_FAILURES
     """This many engines in a row that did not last `stable_s`, and no more are started."""
     stable_s: float = 60.0
-    ready_timeout_s: float = 600.0
+    ready_timeout_s: float = defaults.ENGINE_START_TIMEOUT_S
     health_every_s: float = 5.0
-    health_failures: int = 3
+    health_timeout_s: float = HEALTH_TIMEOUT_S
+    health_failures: int = HEALTH_FAILURES
 
     def delay_s(self, failures: int, rng: random.Random) -> float:
         full = min(self.max_delay_s, self.first_delay_s * 2.0 ** (failures - 1))
@@ -70,13 +72,15 @@ class Supervisor:
                 ready_since = self.clock()
                 self._set(state="ready", reason=None, start_seconds=ready_since - began)
                 reason = await self._until_lost(engine)
+                told = f"{reason}; {engine.log_note()}"
                 # Before the stop, which takes a while: no request may still be sent there.
                 self._set(state="restarting", reason=reason)
         except LaunchError as error:
-            reason = str(error)
+            told = str(error)
+            reason = error.reason if isinstance(error, StartError) else CHECK_FAILED
         stable = ready_since is not None and self.clock() - ready_since >= self.policy.stable_s
         self._failures = 1 if stable else self._failures + 1
-        sys.stderr.write(f"engine: {reason}\n")
+        sys.stderr.write(f"engine: {told}\n")
         if self._failures >= self.policy.max_failures:
             self._set(state="failed", reason=reason)
             return
@@ -89,9 +93,10 @@ class Supervisor:
         missed = 0
         while missed < self.policy.health_failures:
             with anyio.move_on_after(self.policy.health_every_s):
-                return f"the engine ended with code {await engine.wait()}; its log is {engine.log}"
-            missed = 0 if await engine.healthy() else missed + 1
-        return f"the engine did not answer /health {missed} times in a row; its log is {engine.log}"
+                return f"the engine ended with code {await engine.wait()}"
+            healthy = await engine.healthy(self.policy.health_timeout_s)
+            missed = 0 if healthy else missed + 1
+        return f"the engine did not answer /health {missed} times in a row"
 
     def _set(self, **changes: object) -> None:
         self._status = replace(self._status, **changes)  # type: ignore[arg-type]

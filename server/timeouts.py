@@ -9,15 +9,16 @@ from typing import Literal
 
 import anyio
 
-from server.errors import ApiError
+from server import defaults
+from server.errors import ApiError, Code
 
 Phase = Literal["body", "first_token", "chunk", "total"]
 
-_LATE: dict[Phase, tuple[int, str]] = {
-    "body": (408, "The body did not arrive within {:g} s."),
-    "first_token": (504, "The engine gave no token within {:g} s."),
-    "chunk": (504, "The engine gave nothing more for {:g} s."),
-    "total": (504, "The answer was not complete within {:g} s."),
+_LATE: dict[Phase, tuple[int, Code, str]] = {
+    "body": (408, "timeout_body", "The body did not arrive within {:g} s."),
+    "first_token": (504, "timeout_first_token", "The engine gave no token within {:g} s."),
+    "chunk": (504, "timeout_chunk", "The engine gave nothing more for {:g} s."),
+    "total": (504, "timeout_total", "The answer was not complete within {:g} s."),
 }
 
 
@@ -25,11 +26,13 @@ _LATE: dict[Phase, tuple[int, str]] = {
 class Timeouts:
     """Seconds."""
 
-    body: float = 30.0
-    connect: float = 5.0
-    first_token: float = 120.0
-    chunk: float = 60.0
-    total: float = 600.0
+    body: float = defaults.BODY_TIMEOUT_S
+    connect: float = defaults.CONNECT_TIMEOUT_S
+    first_token: float = defaults.FIRST_TOKEN_TIMEOUT_S
+    chunk: float = defaults.CHUNK_TIMEOUT_S
+    write: float = defaults.WRITE_TIMEOUT_S
+    """A client that takes nothing for this long is dropped."""
+    total: float = defaults.TOTAL_TIMEOUT_S
 
 
 @contextmanager
@@ -38,5 +41,5 @@ def deadline(phase: Phase, limit_s: float, *, left_s: float | None = None) -> It
     with anyio.move_on_after(limit_s if left_s is None else max(0.0, left_s)) as scope:
         yield
     if scope.cancelled_caught:
-        status, text = _LATE[phase]
-        raise ApiError(status, f"timeout_{phase}", text.format(limit_s))
+        status, code, text = _LATE[phase]
+        raise ApiError(status, code, text.format(limit_s))

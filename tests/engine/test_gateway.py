@@ -392,4 +392,4 @@ async def _killed(
     with pytest.raises(openai.APIError) as raised:
         async for _ in stream:
             pass
-    assert raised.value.code == "engine_failed"
+    assert raised.value.code == "engine_lost"

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -11,9 +13,17 @@ import pytest
 
 from server.app import Gateway, create_app
 from server.engine_status import EngineStatus
-from server.listener import bind, make_listener
+from server.listener import KEEP_ALIVE_S, Listener, bind, make_listener
 from tests.server.fake_engine import MODEL, FakeEngine, fake_engine
 from tests.server.waiting import WAIT_S
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def documented() -> dict[str, int]:
+    """Every code in docs/gateway.md with its status."""
+    rows = re.findall(r"^\| (\d{3}) \| (.+?) \|", (DOCS / "gateway.md").read_text(), re.MULTILINE)
+    return {code: int(status) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)}
 
 
 @dataclass
@@ -27,6 +37,7 @@ class FakeView:
 @dataclass
 class Running:
     gateway: Gateway
+    listener: Listener
     url: str
     http: httpx.AsyncClient
     view: FakeView
@@ -45,17 +56,22 @@ class Running:
 
 
 @asynccontextmanager
-async def running(upstream: str, **options: Any) -> AsyncIterator[Running]:  # noqa: ANN401
+async def running(
+    upstream: str,
+    *,
+    keep_alive_s: int = KEEP_ALIVE_S,
+    **options: Any,  # noqa: ANN401
+) -> AsyncIterator[Running]:
     view = FakeView()
     async with httpx.AsyncClient(base_url=upstream, trust_env=False) as client:
         gateway = create_app(client, view, **options)
         listening = bind("127.0.0.1", 0)
-        listener = make_listener(gateway.app)
+        listener = make_listener(gateway.app, keep_alive_s)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, [listening])
             async with httpx.AsyncClient(base_url=url, timeout=WAIT_S, trust_env=False) as http:
-                yield Running(gateway, url, http, view)
+                yield Running(gateway, listener, url, http, view)
             listener.should_exit = True
 
 

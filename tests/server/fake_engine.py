@@ -71,6 +71,13 @@ class FakeWire:
 Script = Callable[[FakeWire], Awaitable[None]]
 
 
+def role_chunk(index: int = 0) -> dict[str, Any]:
+    """What vLLM opens each choice of a chat stream with, just before its first tokens."""
+    chunk = text_chunk("", index=index)
+    chunk["choices"][0]["delta"]["role"] = "assistant"
+    return chunk
+
+
 def text_chunk(text: str, *, finish: str | None = None, index: int = 0) -> dict[str, Any]:
     choice = {"index": index, "delta": {"content": text}, "finish_reason": finish}
     return {
@@ -124,10 +131,18 @@ async def answer_hello(wire: FakeWire) -> None:
         await wire.respond(200, whole())
 
 
+MODELS = {
+    "object": "list",
+    "data": [{"id": MODEL, "object": "model", "created": 1, "owned_by": "x", "root": "/secret"}],
+}
+
+
 @dataclass
 class FakeEngine:
     port: int = 0
     script: Script = answer_hello
+    models: object = field(default_factory=lambda: MODELS)
+    """The answer to GET /v1/models."""
     wires: list[FakeWire] = field(default_factory=list)
     """Completion requests, in order of arrival."""
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -155,14 +170,7 @@ class FakeEngine:
         if wire.path == "/health":
             await wire.respond(200, {})
         elif wire.path == "/v1/models":
-            listed = {
-                "id": MODEL,
-                "object": "model",
-                "created": 1,
-                "owned_by": "x",
-                "root": "/secret",
-            }
-            await wire.respond(200, {"object": "list", "data": [listed]})
+            await wire.respond(200, self.models)
         else:
             await self._completion(wire, reader)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -12,14 +11,19 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import anyio
 import httpx
 import pytest
 from click.testing import CliRunner
 
 from server.cli import main
+from server.listener import bind, url_of
 from server.settings import SettingsError, load_settings
 from tests.server.conftest import CHAT, chat
+from tests.server.fake_child import COMPLETION
+from tests.server.fake_engine import MODELS, FakeEngine, FakeWire
 from tests.server.test_supervision import CHILD, free_port
+from tests.server.test_timeouts_and_leaving import begun, floods
 from tests.server.waiting import WAIT_S, until, until_async
 
 ROOT = CHILD.parents[2]
@@ -137,6 +141,24 @@ async def test_a_second_signal_does_not_wait(served: tuple[Served, httpx.AsyncCl
 
 
 @pytest.mark.anyio
+async def test_a_client_that_takes_nothing_does_not_hold_up_the_end(engine: FakeEngine) -> None:
+    engine.script = answer_checked
+    with server("--engine-url", engine.url, "--drain-timeout", "0.2") as running:
+        while await next_line(running.process) != "engine: ready\n":
+            pass
+        engine.script = floods
+        async with await begun(running.url, stream=True):
+            await until(lambda: engine.wires[-1].json.get("stream") is True)
+            running.process.send_signal(signal.SIGTERM)
+            assert await exit_code(running.process) == 0
+        assert running.process.stderr is not None
+        assert running.process.stderr.read().splitlines() == [
+            "SIGTERM: draining for up to 0.2 s",
+            "engine: stopped",
+        ]
+
+
+@pytest.mark.anyio
 async def test_an_engine_that_is_not_there_is_red_until_it_comes() -> None:
     port = free_port()
     with server("--engine-url", f"http://127.0.0.1:{port}") as running:
@@ -149,6 +171,42 @@ async def test_an_engine_that_is_not_there_is_red_until_it_comes() -> None:
                 await until_async(lambda: says(http, "ready"))
         running.process.send_signal(signal.SIGTERM)
         assert await exit_code(running.process) == 0
+
+
+async def next_line(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    with anyio.fail_after(WAIT_S):
+        return await anyio.to_thread.run_sync(process.stderr.readline, abandon_on_cancel=True)
+
+
+@pytest.mark.anyio
+async def test_why_a_remote_engine_is_not_ready_is_said_once_for_each_cause(
+    engine: FakeEngine,
+) -> None:
+    engine.models = None
+    engine.script = answer_500
+    with server("--engine-url", engine.url + "/v1") as running:
+        assert await next_line(running.process) == (
+            "engine: /v1/models was not answered with a list of models\n"
+        )
+        assert await next_line(running.process) == "engine: starting\n"
+        engine.models = MODELS
+        assert "start-up request with HTTP 500: " in await next_line(running.process)
+        async with httpx.AsyncClient(base_url=running.url, timeout=WAIT_S, trust_env=False) as http:
+            reason = (await http.get("/health/ready")).json()["engine"]["reason"]
+            assert reason == "the engine failed its start-up check"
+            engine.script = answer_checked
+            assert await next_line(running.process) == "engine: ready\n"
+            assert await says(http, "ready")
+    assert {wire.path for wire in engine.wires} == {"/v1/completions"}
+
+
+async def answer_500(wire: FakeWire) -> None:
+    await wire.respond(500, {"error": {"message": "/root/secret"}})
+
+
+async def answer_checked(wire: FakeWire) -> None:
+    await wire.respond(200, COMPLETION)
 
 
 @pytest.mark.parametrize(
@@ -172,19 +230,76 @@ def test_bad_options_are_one_sentence(arguments: list[str], code: int, says: str
     assert result.stdout == ""
 
 
-def test_a_taken_port_is_known_at_once() -> None:
+@contextmanager
+def taken_port() -> Iterator[str]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        result = CliRunner().invoke(main, ["--port", str(taken.getsockname()[1])])
+        yield str(taken.getsockname()[1])
+
+
+def test_a_taken_port_is_known_at_once() -> None:
+    with taken_port() as port:
+        result = CliRunner().invoke(main, ["--port", port])
     assert result.exit_code == 1
     assert "choose another --port" in result.stderr
 
 
-def test_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPECSERVE_PORT", "9000")
-    assert load_settings({}, os.environ).port == 9000
-    assert load_settings({"port": "9001"}, os.environ).port == 9001
+def test_a_log_folder_that_cannot_be_is_known_before_the_port() -> None:
+    with taken_port() as port:
+        result = CliRunner().invoke(main, ["--port", port, "--log-dir", "/proc/nope"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: --log-dir (SPECSERVE_LOG_DIR): ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_options_come_from_the_environment_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPECSERVE_PORT", "8999")
+    environ = {"SPECSERVE_PORT": "9000", "SPECSERVE_PLAIN": "true", "PORT": "1"}
+    assert load_settings({}, environ).port == 9000
+    assert load_settings({}, environ).plain
+    assert load_settings({"port": "9001"}, environ).port == 9001
+    assert load_settings({}, {}).port == 8000
+
+
+SERVICE_LINKS = {
+    "SPECSERVE_SERVICE_HOST": "10.0.0.1",
+    "SPECSERVE_SERVICE_PORT": "8000",
+    "SPECSERVE_SERVICE_PORT_HTTP": "8000",
+    "SPECSERVE_PORT": "tcp://10.0.0.1:8000",
+    "SPECSERVE_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+    "SPECSERVE_PORT_8000_TCP_PROTO": "tcp",
+    "SPECSERVE_PORT_8000_TCP_PORT": "8000",
+    "SPECSERVE_PORT_8000_TCP_ADDR": "10.0.0.1",
+    "SPECSERVE_GATEWAY_SERVICE_HOST": "10.0.0.2",
+    "SPECSERVE_GATEWAY_PORT": "udp://10.0.0.2:8000",
+    "SPECSERVE_GATEWAY_PORT_8000_UDP_ADDR": "10.0.0.2",
+}
+
+
+def test_what_kubernetes_says_of_a_service_of_our_name_is_passed_over() -> None:
+    settings = load_settings({}, {**SERVICE_LINKS, "SPECSERVE_HOST": "10.0.0.3"})
+    assert (settings.host, settings.port) == ("10.0.0.3", 8000)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"SPECSERVE_PORT": "http://x"},
+        {"SPECSERVE_PORTS": "8000"},
+        {"SPECSERVE_GATEWAY_PORT": "8000"},
+        {"SPECSERVE_PORT_HTTP_TCP": "8000"},
+        {"SPECSERVE_SERVICE": "x"},
+    ],
+)
+def test_nothing_else_is_passed_over(environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsError):
+        load_settings({}, environ)
+
+
+@pytest.mark.parametrize("name", ["SPECSERVE_HOME", "SPECSERVE_UPDATE_GOLDEN"])
+def test_variables_of_other_programs_are_none_of_ours(name: str) -> None:
+    assert load_settings({}, {name: "1"}) == load_settings({}, {})
 
 
 def test_an_unknown_variable_is_refused_with_a_near_match() -> None:
@@ -193,6 +308,23 @@ def test_an_unknown_variable_is_refused_with_a_near_match() -> None:
 
 
 def test_python_m_server_help() -> None:
-    result = CliRunner().invoke(main, ["--help"])
-    assert result.exit_code == 0
-    assert "Exit codes" in result.stdout
+    done = subprocess.run(
+        [sys.executable, "-m", "server", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "Exit codes" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_the_url_that_is_printed_can_be_opened(host: str) -> None:
+    with bind(host, 0) as listening:
+        url = httpx.URL(url_of(listening))
+        assert url.host == host
+        with socket.create_connection((url.host, url.port or 0)):
+            pass

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 
-from tests.server.conftest import CHAT, Running, chat, running
+from server.errors import ApiError
+from server.openai_request import parse_request
+from tests.server.conftest import CHAT, Running, chat, documented, running
 from tests.server.fake_engine import MODEL, FakeEngine, FakeWire
 
 pytestmark = pytest.mark.anyio
@@ -21,6 +25,7 @@ def is_openai_error(answer: httpx.Response) -> dict[str, Any]:
     assert set(error) == {"message", "type", "param", "code"}
     assert isinstance(error["message"], str)
     assert isinstance(error["code"], str)
+    assert documented()[error["code"]] == answer.status_code
     assert answer.headers["x-request-id"]
     return error
 
@@ -30,6 +35,7 @@ def is_openai_error(answer: httpx.Response) -> dict[str, Any]:
     [
         (chat(temprature=1), "temprature", "unknown_parameter"),
         (chat(functions=[]), "functions", "unsupported_parameter"),
+        (chat(prompt_embeds="x"), "prompt_embeds", "unsupported_parameter"),
         (chat(kv_transfer_params={}), "kv_transfer_params", "unsupported_parameter"),
         (chat(store=True), "store", "unsupported_value"),
         ({"model": MODEL}, "messages", "missing_required_parameter"),
@@ -46,7 +52,7 @@ def is_openai_error(answer: httpx.Response) -> dict[str, Any]:
         (
             chat(stream=True, stream_options={"include_usge": True}),
             "stream_options.include_usge",
-            "invalid_value",
+            "unknown_parameter",
         ),
     ],
 )
@@ -96,6 +102,35 @@ async def test_a_prompt_of_a_wrong_type(gateway: Running, prompt: object) -> Non
     answer = await gateway.http.post(COMPLETIONS, json={"model": MODEL, "prompt": prompt})
     assert answer.status_code == 400
     assert is_openai_error(answer)["param"] == "prompt"
+
+
+MANY = 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (COMPLETIONS, {"model": MODEL, "prompt": [1.5] * MANY}),
+        (COMPLETIONS, {"model": MODEL, "prompt": [["a"]] * MANY}),
+        (COMPLETIONS, {"model": MODEL, "prompt": [["a"] * MANY]}),
+        (CHAT, {"model": MODEL, "messages": [{}] * MANY}),
+        (CHAT, chat(stream=True, stream_options={f"x{place}": 1 for place in range(MANY)})),
+    ],
+)
+async def test_the_work_for_a_bad_body_does_not_grow_with_its_faults(
+    gateway: Running, path: str, body: dict[str, Any]
+) -> None:
+    assert (await gateway.http.post(path, json=body)).status_code == 400
+    with pytest.raises(ApiError) as raised:
+        parse_request(path, json.dumps(body).encode())
+    cause = raised.value.__cause__
+    assert cause is None or (isinstance(cause, ValidationError) and cause.error_count() <= 4)
+
+
+async def test_a_refused_value_is_not_sent_back(gateway: Running) -> None:
+    answer = await gateway.http.post(CHAT, json=chat(store=["x" * 10_000]))
+    assert answer.json()["error"]["code"] == "unsupported_value"
+    assert len(answer.content) < 1000
 
 
 @pytest.mark.parametrize("prompt", ["a", ["a", "b"], [1, 2], [[1], [2]]])
@@ -166,11 +201,6 @@ ENGINE_ERRORS = [
         ("messages", "context_length_exceeded"),
     ),
     (
-        400,
-        {"message": "Grammar error: oops", "type": "BadRequestError", "param": None, "code": 400},
-        ("response_format", "invalid_json_schema"),
-    ),
-    (
         404,
         {
             "message": "The model `x` does not exist.",
@@ -217,9 +247,14 @@ async def test_the_engines_refusals_get_stable_codes(
 @pytest.mark.parametrize(
     ("status", "message", "expected", "code"),
     [
-        (500, "EngineCore encountered an issue", 503, "engine_failed"),
-        (500, "cannot schedule new futures after shutdown", 503, "engine_failed"),
+        (500, "EngineCore encountered an issue", 503, "engine_lost"),
+        (500, "cannot schedule new futures after shutdown", 503, "engine_lost"),
         (503, "queue is full", 503, "engine_overloaded"),
+        (429, "too many requests", 503, "engine_overloaded"),
+        (501, "no such backend", 501, "not_implemented"),
+        (302, "elsewhere", 502, "engine_unexpected"),
+        (204, "nothing", 502, "engine_unexpected"),
+        (404, "Not Found", 502, "engine_unexpected"),
         (500, "division by zero", 500, "engine_error"),
         (401, "Unauthorized", 502, "engine_refused"),
     ],
@@ -235,6 +270,60 @@ async def test_the_engines_failures(
     assert answer.status_code == expected
     assert is_openai_error(answer)["code"] == code
     assert ("retry-after" in answer.headers) == (expected == 503)
+
+
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
+
+
+@pytest.mark.parametrize(
+    ("more", "message", "param", "code"),
+    [
+        ({"response_format": SCHEMA}, "Grammar error: x", "response_format", "invalid_json_schema"),
+        (
+            {"structured_outputs": {"json": {}}},
+            "Failed to transform json schema into a grammar: x",
+            "structured_outputs.json",
+            "invalid_json_schema",
+        ),
+        (
+            {"structured_outputs": {"regex": "("}},
+            "Grammar error: x",
+            "structured_outputs.regex",
+            "invalid_value",
+        ),
+        ({"tools": [{}]}, "Grammar error: x", "tools", "invalid_json_schema"),
+        ({}, "Grammar error: x", None, "invalid_value"),
+        ({}, "stop: 'grammar and json schema' is too long", None, "invalid_value"),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_refused_grammar_names_the_field_it_came_from(
+    gateway: Running,
+    engine: FakeEngine,
+    more: dict[str, Any],
+    message: str,
+    param: str | None,
+    code: str,
+    stream: bool,
+) -> None:
+    async def script(wire: FakeWire) -> None:
+        await wire.respond(400, {"error": {"message": message, "param": None, "code": 400}})
+
+    engine.script = script
+    answer = await gateway.http.post(CHAT, json=chat(stream=stream, **more))
+    assert answer.status_code == 400
+    error = is_openai_error(answer)
+    assert (error["param"], error["code"]) == (param, code)
+
+
+async def test_the_engines_own_retry_after_is_passed_on(
+    gateway: Running, engine: FakeEngine
+) -> None:
+    async def script(wire: FakeWire) -> None:
+        await wire.respond(429, {"error": {"message": "full", "code": 429}}, retry_after="77")
+
+    engine.script = script
+    assert (await gateway.http.post(CHAT, json=chat())).headers["retry-after"] == "77"
 
 
 async def test_an_answer_that_is_no_json_is_an_engine_failure(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from server.engine_status import EngineState, EngineStatus
+from server.errors import Code
 from server.metrics import Metrics
 from server.settings import options_table
-from tests.server.conftest import CHAT, Running, chat
+from tests.server.conftest import CHAT, DOCS, Running, chat, documented
 from tests.server.fake_engine import FakeEngine
-
-DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.anyio
@@ -70,6 +69,23 @@ def test_docs_list_every_option() -> None:
     assert options_table() in (DOCS / "gateway.md").read_text()
 
 
+def test_docs_list_every_code() -> None:
+    assert set(documented()) == set(get_args(Code))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "models", [[], None, {}, {"data": []}, {"data": [7]}, {"data": [{"id": None}]}, {"data": "x"}]
+)
+async def test_an_engine_that_lists_no_models_is_503(
+    gateway: Running, engine: FakeEngine, models: object
+) -> None:
+    engine.models = models
+    answer = await gateway.http.get("/v1/models")
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "engine_unavailable"
+
+
 def test_crash_loop_is_a_metric() -> None:
     metrics = Metrics("plain")
     metrics.engine_changed(EngineStatus("failed", restarts=4))
@@ -77,4 +93,6 @@ def test_crash_loop_is_a_metric() -> None:
     assert sample("specserve_engine_crash_loop") == 1
     assert sample("specserve_engine_state", {"state": "failed"}) == 1
     assert sample("specserve_engine_state", {"state": "ready"}) == 0
-    assert sample("specserve_engine_restarts") == 4
+    assert sample("specserve_engine_restarts_total") == 4
+    metrics.engine_changed(EngineStatus("failed", restarts=5))
+    assert sample("specserve_engine_restarts_total") == 5

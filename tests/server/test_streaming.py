@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import anyio
 import openai
 import pytest
 
+from server.timeouts import Timeouts
 from server.usage import Pool
 from tests.server.conftest import CHAT, Running, chat, running
 from tests.server.fake_engine import (
     METRICS,
     MODEL,
+    USAGE,
     FakeEngine,
     FakeWire,
     Script,
+    role_chunk,
     text_chunk,
     usage_chunk,
 )
 
 pytestmark = pytest.mark.anyio
+COMPLETION_CHUNK = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": MODEL}
 
 
 def datas(text: str) -> list[str]:
@@ -57,6 +62,70 @@ async def test_usage_carries_acceptance(gateway: Running) -> None:
         "rejected_prediction_tokens": 4,
     }
     assert usage["metrics"] == METRICS
+
+
+async def stream_completion(wire: FakeWire) -> None:
+    await wire.begin()
+    for text, finish in (("hel", None), ("lo", "length")):
+        choice = {"index": 0, "text": text, "finish_reason": finish}
+        await wire.event({**COMPLETION_CHUNK, "choices": [choice]})
+    await wire.event({**COMPLETION_CHUNK, "choices": [], "usage": USAGE, "metrics": METRICS})
+    await wire.done()
+
+
+async def test_a_completion_streams_with_acceptance(gateway: Running, engine: FakeEngine) -> None:
+    engine.script = stream_completion
+    async with openai.AsyncOpenAI(base_url=gateway.url + "/v1", api_key="x") as client:
+        stream = await client.completions.create(
+            model=MODEL, prompt="hi", stream=True, stream_options={"include_usage": True}
+        )
+        chunks = [chunk async for chunk in stream]
+    assert engine.wires[0].path == "/v1/completions"
+    assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == "hello"
+    usage = chunks[-1].usage
+    assert usage is not None
+    assert usage.completion_tokens == USAGE["completion_tokens"]
+    details = usage.completion_tokens_details
+    assert details is not None
+    assert (details.accepted_prediction_tokens, details.rejected_prediction_tokens) == (6, 4)
+    steps = 'specserve_step_gap_seconds_count{pool="speculative"}'
+    assert await gateway.metric(steps) == 1
+
+
+@pytest.mark.parametrize(
+    ("opening", "gaps"),
+    [
+        ([], 2),
+        ([role_chunk()], 2),
+        ([role_chunk(0), role_chunk(1), text_chunk("b", index=1, finish="stop")], 0),
+    ],
+)
+async def test_a_gap_is_counted_between_steps_of_one_choice_only(
+    gateway: Running, engine: FakeEngine, opening: list[dict[str, Any]], gaps: int
+) -> None:
+    async def script(wire: FakeWire) -> None:
+        await wire.begin()
+        for chunk in (*opening, text_chunk("a"), text_chunk("b"), text_chunk("", finish="stop")):
+            await wire.event(chunk)
+        await wire.done()
+
+    engine.script = script
+    await gateway.http.post(CHAT, json=chat(stream=True))
+    pool = '{pool="speculative"}'
+    assert await gateway.metric(f"specserve_step_gap_seconds_count{pool}") == gaps
+    assert await gateway.metric(f"specserve_time_to_first_chunk_seconds_count{pool}") == 1
+
+
+async def test_a_role_is_no_first_token(engine: FakeEngine) -> None:
+    async def script(wire: FakeWire) -> None:
+        await wire.begin()
+        await wire.event(role_chunk())
+        await wire.gone.wait()
+
+    engine.script = script
+    async with running(engine.url, timeouts=Timeouts(first_token=0.5)) as gateway:
+        answer = await gateway.http.post(CHAT, json=chat(stream=True))
+    assert json.loads(datas(answer.text)[-1])["error"]["code"] == "timeout_first_token"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +236,7 @@ async def test_engine_death_in_a_stream_is_an_error_event(
     begun, last = datas(answer.text)
     assert "begun" in begun
     error = json.loads(last)["error"]
-    assert error["code"] == "engine_failed"
+    assert error["code"] == "engine_lost"
     assert error["type"] == "server_error"
     await gateway.until_idle()
 
@@ -184,7 +253,7 @@ async def test_openai_client_raises_on_engine_death(
         with pytest.raises(openai.APIError) as raised:
             async for _ in stream:
                 pass
-    assert raised.value.code == "engine_failed"
+    assert raised.value.code == "engine_lost"
 
 
 @pytest.mark.parametrize("death", [reset, vllm_core_dead, done_without_finish, end_without_done])
@@ -199,7 +268,7 @@ async def test_engine_death_before_the_first_chunk_is_a_503(
     answer = await gateway.http.post(CHAT, json=chat(stream=True))
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "12"
-    assert answer.json()["error"]["code"] == "engine_failed"
+    assert answer.json()["error"]["code"] == "engine_lost"
 
 
 async def test_every_choice_must_finish(gateway: Running, engine: FakeEngine) -> None:
@@ -212,7 +281,7 @@ async def test_every_choice_must_finish(gateway: Running, engine: FakeEngine) ->
 
     engine.script = script
     answer = await gateway.http.post(CHAT, json=chat(stream=True, n=2))
-    assert json.loads(datas(answer.text)[-1])["error"]["code"] == "engine_failed"
+    assert json.loads(datas(answer.text)[-1])["error"]["code"] == "engine_lost"
 
 
 async def test_keep_alive_comments_pass(gateway: Running, engine: FakeEngine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -176,7 +177,9 @@ async def test_a_killed_engine_is_started_again(tmp_path: Path) -> None:
     assert engines[-1].returncode is not None
 
 
-async def test_a_crash_loop_ends_with_growing_delays(tmp_path: Path) -> None:
+async def test_a_crash_loop_ends_with_growing_delays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     seen = Recorder()
     policy = RestartPolicy(max_failures=4, first_delay_s=1.0)
     supervisor = Supervisor(
@@ -187,8 +190,102 @@ async def test_a_crash_loop_ends_with_growing_delays(tmp_path: Path) -> None:
         await until(lambda: supervisor.status.state == "failed")
         tasks.cancel_scope.cancel()
     assert supervisor.status.restarts == 3
-    assert "code 3" in (supervisor.status.reason or "")
+    assert supervisor.status.reason == "the engine ended with code 3 while it was starting"
+    told = capsys.readouterr().err
+    assert f"its log is {tmp_path / 'log'} and ends: fake engine crash" in told
     assert [0.5 <= delay / 2**place <= 1.0 for place, delay in enumerate(seen.delays)] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("log", "environment"),
+    [
+        ("/proc/nope/log", {}),
+        # No process can be made with it, as with no memory or no descriptor left.
+        (os.devnull, {"BIG": "x" * 8_000_000}),
+    ],
+    ids=["log", "process"],
+)
+async def test_what_the_system_refuses_is_a_failed_start(
+    log: str, environment: dict[str, str]
+) -> None:
+    seen = Recorder()
+    command = Command((sys.executable, str(CHILD), "0"), environment)
+
+    def spawn() -> EngineProcess:
+        return EngineProcess(command, Endpoint(port=free_port()), "fake", log=Path(log))
+
+    supervisor = Supervisor(spawn, seen.changed, RestartPolicy(max_failures=3), sleep=seen.sleep)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(supervisor.run)
+        await until(lambda: supervisor.status.state == "failed")
+        tasks.cancel_scope.cancel()
+    assert len(seen.delays) == 2
+    assert (supervisor.status.reason or "").startswith("the engine cannot be started: ")
+    assert log not in (supervisor.status.reason or "")
+
+
+async def test_no_descriptor_left_is_a_failed_start_and_a_missed_look(tmp_path: Path) -> None:
+    engine = fake(tmp_path / "log")
+    assert not await engine.healthy()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        assert not await engine.healthy()
+        with pytest.raises(LaunchError, match="Too many open files"):
+            await engine.__aenter__()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_an_engine_that_hangs_is_lost(tmp_path: Path) -> None:
+    seen, engines = Recorder(), list[EngineProcess]()
+
+    def spawn() -> EngineProcess:
+        engines.append(fake(tmp_path / "log", stop_grace_s=0.2))
+        return engines[-1]
+
+    policy = RestartPolicy(health_every_s=0.05, health_timeout_s=1.0, health_failures=2)
+    supervisor = Supervisor(spawn, seen.changed, policy, sleep=seen.sleep)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(supervisor.run)
+        await until(lambda: supervisor.status.state == "ready")
+        (child,) = children(engines[0].pid)
+        os.kill(child, signal.SIGSTOP)
+        await until(lambda: supervisor.status.state == "restarting")
+        reason = supervisor.status.reason
+        await until(lambda: supervisor.status.restarts == 1 and len(engines) == 2)
+        await until(lambda: supervisor.status.state == "ready")
+        tasks.cancel_scope.cancel()
+    assert reason == "the engine did not answer /health 2 times in a row"
+    assert not alive(child)
+
+
+@pytest.mark.parametrize(("lasted_s", "end"), [(61.0, "ready"), (59.0, "failed")])
+async def test_only_engines_lost_soon_make_a_crash_loop(
+    tmp_path: Path, lasted_s: float, end: str
+) -> None:
+    now, seen, engines = [0.0], Recorder(), list[EngineProcess]()
+
+    def spawn() -> EngineProcess:
+        engines.append(fake(tmp_path / "log"))
+        return engines[-1]
+
+    policy = RestartPolicy(max_failures=2, stable_s=60.0)
+    supervisor = Supervisor(spawn, seen.changed, policy, clock=lambda: now[0], sleep=seen.sleep)
+
+    def settled(losses: int) -> bool:
+        state = supervisor.status.state
+        return state == "failed" or (state == "ready" and supervisor.status.restarts == losses)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(supervisor.run)
+        await until(lambda: settled(0))
+        for losses in (1, 2):
+            now[0] += lasted_s
+            os.killpg(engines[-1].pid, signal.SIGKILL)
+            await until(lambda losses=losses: settled(losses))  # type: ignore[misc]
+        assert supervisor.status.state == end
+        tasks.cancel_scope.cancel()
 
 
 def test_delays_are_spread_and_bounded() -> None:

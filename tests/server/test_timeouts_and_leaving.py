@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import anyio
 import openai
@@ -11,7 +12,7 @@ from anyio.abc import SocketStream
 
 from server.timeouts import Timeouts
 from tests.server.conftest import CHAT, Running, chat, running
-from tests.server.fake_engine import MODEL, FakeEngine, FakeWire, Script, text_chunk
+from tests.server.fake_engine import MODEL, FakeEngine, FakeWire, Script, text_chunk, whole
 from tests.server.waiting import WAIT_S, until
 
 pytestmark = pytest.mark.anyio
@@ -91,6 +92,73 @@ async def test_client_that_leaves_its_body_unfinished_frees_its_place(gateway: R
     async with await begun_body(gateway):
         await until(lambda: gateway.gateway.admission.in_flight == 1)
     await gateway.until_idle()
+
+
+async def floods(wire: FakeWire) -> None:
+    """More than the buffers between engine and client hold, and no end."""
+    await wire.begin()
+    while True:
+        await wire.event(text_chunk("x" * 1_000_000))
+
+
+async def begun(url: str, *, stream: bool) -> SocketStream:
+    """Nothing is read from it until the test does."""
+    wire = await anyio.connect_tcp("127.0.0.1", int(url.rsplit(":", 1)[1]))
+    body = json.dumps(chat(stream=stream)).encode()
+    await wire.send(
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n"
+        b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    )
+    return wire
+
+
+async def rest_of(wire: SocketStream) -> bytes:
+    received = b""
+    with suppress(anyio.BrokenResourceError):
+        async for data in wire:
+            received += data
+    return received
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "code"),
+    [
+        (Timeouts(write=0.5), "client_gone"),
+        # Here the error event itself is what the client does not take.
+        (Timeouts(write=2.0, total=1.0), "timeout_total"),
+    ],
+)
+async def test_a_client_that_stops_reading_is_dropped_and_counted(
+    engine: FakeEngine, timeouts: Timeouts, code: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine.script = floods
+    async with (
+        running(engine.url, timeouts=timeouts) as gateway,
+        await begun(gateway.url, stream=True) as wire,
+    ):
+        await until(lambda: gateway.gateway.admission.in_flight == 1)
+        # In flight until it is counted: no moment in which the client is in neither.
+        await until(lambda: gateway.gateway.admission.in_flight == 0)
+        assert await gateway.metric(f'specserve_requests_total{{code="{code}"') == 1
+        with anyio.fail_after(WAIT_S):
+            assert not (await rest_of(wire)).endswith(b"0\r\n\r\n")
+    assert capfd.readouterr().err == ""
+
+
+async def test_a_whole_answer_that_nobody_reads_is_not_kept(engine: FakeEngine) -> None:
+    async def script(wire: FakeWire) -> None:
+        await wire.respond(200, {**whole(), "id": "x" * 20_000_000})
+
+    engine.script = script
+    async with (
+        running(engine.url, keep_alive_s=1) as gateway,
+        await begun(gateway.url, stream=False) as wire,
+    ):
+        connections = gateway.listener.server_state.connections
+        await until(lambda: len(connections) == 1)
+        await until(lambda: not connections)
+        with anyio.fail_after(WAIT_S):
+            assert len(await rest_of(wire)) < 20_000_000
 
 
 @pytest.mark.parametrize(
