@@ -34,14 +34,22 @@ def encode(tokenizer: PreTrainedTokenizerFast, example: Example) -> tuple[list[i
 
 
 def collate(rows: list[tuple[list[int], list[int]]], pad: int) -> Batch:
-    length = max(len(head) + len(tail) for head, tail in rows) - 1
-    tokens = torch.full((len(rows), length), pad)
-    labels = torch.full((len(rows), length), IGNORED)
-    for i, (head, tail) in enumerate(rows):
-        ids = torch.tensor(head + tail)
-        tokens[i, : len(ids) - 1] = ids[:-1]
-        labels[i, len(head) - 1 : len(ids) - 1] = ids[len(head) :]
-    return Batch(tokens, labels)
+    """Rows of (prompt, answer) as inputs and what must follow each."""
+    shifted = []
+    for head, tail in rows:
+        labels = [IGNORED] * (len(head) - 1) + tail
+        shifted.append(((head + tail)[:-1], labels))
+    return pack(shifted, pad)
+
+
+def pack(rows: list[tuple[list[int], list[int]]], pad: int) -> Batch:
+    """Rows of (tokens, labels), equally long each, padded to the longest."""
+    length = max(len(tokens) for tokens, _ in rows)
+    batch = Batch(torch.full((len(rows), length), pad), torch.full((len(rows), length), IGNORED))
+    for i, (tokens, labels) in enumerate(rows):
+        batch.tokens[i, : len(tokens)] = torch.tensor(tokens)
+        batch.labels[i, : len(labels)] = torch.tensor(labels)
+    return batch
 
 
 def batches(

@@ -1,81 +1,81 @@
-"""The same text with and without speculation, on the real engine."""
+"""What the bundled pair must be worth on the real engine: right answers, accepted drafts, and the
+same text with and without speculation."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import httpx
 import pytest
 
-from neuron.local.corpus import TASKS, Example, held_out
+from neuron.local.corpus import CONTROLS, STRUCTURED, TASKS, held_out
+from neuron.local.quality import Answer, acceptance_length, ask_all
 from tests.engine.conftest import Engine
 
-PROMPTS_PER_TASK = 10
-AT_ONCE = 4
-MAX_TOKENS = 96
-REQUEST_TIMEOUT_S = 120.0
+PROMPTS_PER_TASK = 12
+MIN_VALID, MIN_EXACT, MIN_ACCEPTANCE_LENGTH = 0.98, 0.85, 5.0
+COPYING = ("json_extract", "tool_call", "csv_to_json")
+# A control that speculation speeds up as much as it does structured text would be none.
+MAX_CONTROL_LENGTH = 3.0
 
 
-@dataclass(frozen=True)
-class Answer:
-    example: Example
-    text: str
-    token_ids: tuple[int, ...]
-    finish_reason: str
-    steps: int
-    accepted: int
-
-
-async def ask(client: httpx.AsyncClient, model: str, example: Example) -> Answer:
-    # tool_choice none keeps the answer as text; the prompt still lists the tools.
-    tools: dict[str, Any] = {"tools": list(example.tools), "tool_choice": "none"}
-    body = {
-        "model": model,
-        "messages": list(example.messages),
-        "temperature": 0,
-        "max_tokens": MAX_TOKENS,
-        "return_token_ids": True,
-        **(tools if example.tools else {}),
-    }
-    response = await client.post("/v1/chat/completions", json=body)
-    assert response.status_code == httpx.codes.OK, response.text
-    answer = response.json()
-    choice = answer["choices"][0]
-    figures = (answer.get("metrics") or {}).get("speculative_decoding") or {}
-    return Answer(
-        example,
-        choice["message"]["content"] or "",
-        tuple(choice["token_ids"]),
-        choice["finish_reason"],
-        figures.get("num_spec_steps", 0),
-        figures.get("num_accepted_draft_tokens", 0),
-    )
-
-
-async def answers(engine: Engine) -> list[Answer]:
-    places = asyncio.Semaphore(AT_ONCE)
+def answers(engine: Engine) -> list[Answer]:
     examples = [e for task in TASKS for e in held_out(task, PROMPTS_PER_TASK)]
-    async with httpx.AsyncClient(
-        base_url=engine.base_url, timeout=REQUEST_TIMEOUT_S, trust_env=False
-    ) as client:
 
-        async def one(example: Example) -> Answer:
-            async with places:
-                return await ask(client, engine.model, example)
+    async def run() -> list[Answer]:
+        async with httpx.AsyncClient(base_url=engine.base_url, trust_env=False) as client:
+            return await ask_all(client, engine.model, examples)
 
-        return await asyncio.gather(*map(one, examples))
+    return asyncio.run(run())
 
 
 @pytest.fixture(scope="module")
 def speculative(spec_engine: Engine) -> list[Answer]:
-    return asyncio.run(answers(spec_engine))
+    return answers(spec_engine)
 
 
 @pytest.fixture(scope="module")
 def plain(plain_engine: Engine) -> list[Answer]:
-    return asyncio.run(answers(plain_engine))
+    return answers(plain_engine)
+
+
+def structured(of: list[Answer]) -> list[Answer]:
+    return [answer for answer in of if answer.example.task in STRUCTURED]
+
+
+def share(of: list[Answer], what: Callable[[Answer], bool]) -> float:
+    return sum(map(what, of)) / len(of)
+
+
+def wrong(of: list[Answer]) -> str:
+    return "\n".join(
+        f"{a.example.task}: {a.outcome.reason}\n{a.text}" for a in of if not a.outcome.exact
+    )
+
+
+def test_structured_answers_are_valid(speculative: list[Answer]) -> None:
+    mine = structured(speculative)
+    assert share(mine, lambda a: a.outcome.valid) >= MIN_VALID, wrong(mine)
+
+
+@pytest.mark.parametrize("task", COPYING)
+def test_values_are_copied_right(speculative: list[Answer], task: str) -> None:
+    mine = [a for a in speculative if a.example.task == task]
+    assert share(mine, lambda a: a.outcome.exact) >= MIN_EXACT, wrong(mine)
+
+
+def test_drafts_are_accepted_where_text_is_predictable(speculative: list[Answer]) -> None:
+    length = acceptance_length(structured(speculative))
+    assert length is not None
+    assert length >= MIN_ACCEPTANCE_LENGTH
+
+
+@pytest.mark.parametrize("task", CONTROLS)
+def test_drafts_are_mostly_refused_where_it_is_not(speculative: list[Answer], task: str) -> None:
+    length = acceptance_length([a for a in speculative if a.example.task == task])
+    assert length is not None
+    assert 1 <= length < MAX_CONTROL_LENGTH
 
 
 def test_greedy_text_is_the_targets_own(speculative: list[Answer], plain: list[Answer]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen2ForCausalLM
 
-from neuron.errors import ModelNotFoundError
+from neuron.errors import ModelNotFoundError, SpecserveError
 from neuron.local.batches import IGNORED, collate, encode
 from neuron.local.build import SIZE, WEIGHTS, ensure_built
 from neuron.local.corpus import TASKS, held_out
@@ -157,3 +157,12 @@ def test_labels_are_the_answer_and_nothing_else(tokenizer: PreTrainedTokenizerFa
 def test_missing_weights_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="clone the repository again"):
         ensure_built(tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SPECSERVE_HOME", str(tmp_path / "file"))
+    with pytest.raises(SpecserveError, match="in the variable SPECSERVE_HOME"):
+        ensure_built()
