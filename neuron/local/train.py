@@ -18,7 +18,7 @@ import click
 import torch
 import torch.nn.functional as F  # noqa: N812
 from rich.console import Console
-from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from neuron.local import architecture
 from neuron.local import tokenizer as bpe
@@ -30,17 +30,17 @@ from neuron.local.muon import Muon
 
 # Share of each task in the stream: most where copying must be learnt.
 WEIGHTS = {
-    "json_extract": 18.0,
-    "json_record": 8.0,
-    "tool_call": 8.0,
+    "json_extract": 16.0,
+    "json_record": 10.0,
+    "tool_call": 7.0,
     "sql": 4.0,
     "k8s_yaml": 3.0,
-    "dataclass": 5.0,
-    "csv_to_json": 34.0,
+    "dataclass": 4.0,
+    "csv_to_json": 40.0,
     "rename": 6.0,
-    "count_repeat": 12.0,
-    "prose": 1.5,
-    "hex": 0.5,
+    "count_repeat": 8.0,
+    "prose": 4.0,
+    "hex": 1.0,
 }
 BATCH_TOKENS, DRILL_TOKENS = 2400, 240
 # Muon's usual 0.02 destroys the copying circuit within some dozen steps.
@@ -106,6 +106,11 @@ def train(
     for draft in drafts:
         draft.step(scale)
     return total
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    loaded: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(folder)
+    return loaded
 
 
 def answer_tokens(parts: list[Batch]) -> int:
@@ -196,7 +201,7 @@ def main(
     """Train tokenizer, target and the drafts of one and two layers; write them under OUT."""
     console = Console(stderr=True)
     torch.manual_seed(seed)
-    tokenizer = bpe.build(seed)
+    tokenizer = bpe.build(seed) if start is None else load_tokenizer(start / "target")
     configs = {
         "target": architecture.target_config(tokenizer),
         "draft-1": architecture.draft_config(tokenizer, 1),
