@@ -27,7 +27,7 @@ PADDED_VOCAB = 104
 
 
 def target_rule(prefix: Sequence[int]) -> int:
-    return (sum((i + 1) * token for i, token in enumerate(prefix)) * 31 + 7) % VOCAB
+    return (sum((i + 1) * (token + 1) for i, token in enumerate(prefix)) * 31 + 7) % VOCAB
 
 
 def draft_rule(prefix: Sequence[int]) -> int:
