@@ -57,6 +57,7 @@ class TorchFusedModel:
         max_prompt: int,
         max_len: int,
         dtype: torch.dtype = torch.float32,
+        logits: bool = True,
         shared_draft_mask: bool = False,
     ) -> None:
         self._target_folder = target
@@ -69,6 +70,7 @@ class TorchFusedModel:
             max_prompt=max_prompt,
             max_len=max_len,
             vocab=1,
+            logits=logits,
             graphs=tuple(range(1, rows + 1)),
         )
 
