@@ -33,6 +33,12 @@ class Endpoint:
             )
 
     @property
+    def flags(self) -> list[str]:
+        if self.uds is not None:
+            return ["--uds", str(self.uds)]
+        return ["--host", self.host, "--port", str(self.port)]
+
+    @property
     def base_url(self) -> str:
         return "http://engine" if self.uds else f"http://{self.host}:{self.port}"
 
@@ -60,9 +66,9 @@ def render(
 
     Raises LaunchError, ModelNotFoundError or PairError.
     """
-    from neuron.stacks import cpu
+    from neuron.stacks import cpu, nxdi
 
-    if pair.stack != "cpu":
+    if pair.stack not in ("cpu", "nxdi"):
         raise LaunchError(
             f"Pair {pair.name!r} is for the stack {pair.stack!r}, which cannot be launched yet; "
             "the pair local runs on this machine's CPU."
@@ -73,7 +79,26 @@ def render(
     draft = None if plain or pair.draft is None else find(pair.draft)
     target = find(pair.target)
     machine = machine or this_machine()
+    if pair.stack == "nxdi":
+        arguments = nxdi.arguments(pair, endpoint, target, draft)
+        return Command((str(machine.python), *arguments), nxdi.environment(pair, target, draft))
     return Command(
         argv=(str(machine.python), *cpu.arguments(pair, endpoint, target, draft, machine)),
         env=cpu.environment(machine),
     )
+
+
+def check_machine(pair: Pair) -> None:
+    """Raises LaunchError where the pair's engine can only be printed."""
+    from neuron.stacks.nxdi_checks import check_device
+
+    if pair.stack == "nxdi":
+        check_device(pair)
+
+
+def expected(ref: str) -> Path:
+    """Where a model is, or would be on the machine that the command is printed for.
+
+    Raises ModelNotFoundError for what is neither here nor a folder by its whole path.
+    """
+    return Path(ref) if ref.startswith("/") else locate(ref)

@@ -28,6 +28,8 @@ class Pair(BaseModel):
     num_draft_tokens: Annotated[int, Field(gt=0, le=32)] = 5
     """K: drafts proposed per step. A step emits 1 to K+1 tokens."""
     max_model_len: Positive
+    max_prompt_len: Positive | None = None
+    """None: whatever fits `max_model_len`. The nxdi stack compiles for it and asks for it."""
     max_num_seqs: Positive
     kv_cache_bytes: Positive | None = None
     """None: the engine takes what it finds, which on CPU is nearly all memory."""
@@ -38,6 +40,12 @@ class Pair(BaseModel):
     instance: Name | None = None
     tp_degree: Positive | None = None
     lnc: Literal[1, 2] | None = None
+    plugin: Literal["specserve", "vllm-neuron"] = "specserve"
+    """Whose vLLM plugin runs the nxdi stack: ours, or AWS's; docs/nxdi.md says what that loses."""
+    logits: bool = True
+    """False: our plugin compiles for the greedy choice alone, without sampling or grammar."""
+    artefacts: Name | None = None
+    """Folder of the nxdi stack for compiled graphs and the compiler's work: tens of GB."""
 
     @model_validator(mode="after")
     def _steps_fit(self) -> Self:

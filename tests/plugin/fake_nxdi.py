@@ -26,6 +26,32 @@ PADDED_VOCAB = 104
 """NxDI pads the head to a multiple of its shards and gathers the padding with the rest."""
 
 
+NESTED = {
+    "on_device_sampling_config": "OnDeviceSamplingConfig",
+    "fused_spec_config": "FusedSpecNeuronConfig",
+    "draft_config": "InferenceConfig",
+    "neuron_config": "NeuronConfig",
+}
+
+
+def unknown_keys(value: object, name: str) -> list[str]:
+    """Keys under `name` that NxDI's class of that name does not take, classes inside included."""
+    if not isinstance(value, dict):
+        return []
+    known = {*KEYS[name]["kwargs"], *KEYS[name]["init_args"]}
+    found = [f"{name}.{key}" for key in value if key not in known]
+    for key, inner in value.items():
+        found += unknown_keys(inner, NESTED.get(key, name))
+    return found
+
+
+def write_model(folder: Path, *, kind: str = "qwen2", vocab: int = VOCAB) -> str:
+    folder.mkdir(exist_ok=True)
+    config = {"model_type": kind, "vocab_size": vocab}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return str(folder)
+
+
 def target_rule(prefix: Sequence[int]) -> int:
     return (sum((i + 1) * (token + 1) for i, token in enumerate(prefix)) * 31 + 7) % VOCAB
 

@@ -14,16 +14,9 @@ from neuron.errors import LaunchError, PairError
 from neuron.plugin.fused import ContractError, Feed, FusedModel, Limits
 from neuron.plugin.nxdi import NxdiFusedModel
 from neuron.plugin.nxdi_settings import NxdiSettings
-from tests.plugin.fake_nxdi import VOCAB, Recorded, draft_rule, fake_nxdi, greedy
+from tests.plugin.fake_nxdi import VOCAB, Recorded, draft_rule, fake_nxdi, greedy, write_model
 
 PROMPTS = {0: [5, 9, 2, 7], 1: [11] * 9, 2: [3, 1, 4, 1, 5, 9, 2, 6], 3: list(range(40, 80))}
-
-
-def write_model(folder: Path, *, kind: str = "qwen2", vocab: int = VOCAB) -> str:
-    folder.mkdir(exist_ok=True)
-    config = {"model_type": kind, "vocab_size": vocab}
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    return str(folder)
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from neuron.plugin.nxdi_config import SAMPLING, build, neuron_keys
 from neuron.plugin.nxdi_settings import NxdiSettings, buckets
-from tests.plugin.fake_nxdi import KEYS, Recorded, fake_nxdi
-from tests.plugin.test_nxdi import write_model
+from tests.plugin.fake_nxdi import Recorded, fake_nxdi, unknown_keys, write_model
 
 BASE: dict[str, Any] = {
     "target": "/models/target",
@@ -22,25 +21,6 @@ BASE: dict[str, Any] = {
     "max_num_seqs": 4,
     "tp_degree": 32,
     "artefacts": "/artefacts",
-}
-
-
-def unknown_keys(value: object, name: str) -> list[str]:
-    """Keys under `name` that NxDI's class of that name does not take, classes inside included."""
-    if not isinstance(value, dict):
-        return []
-    known = {*KEYS[name]["kwargs"], *KEYS[name]["init_args"]}
-    found = [f"{name}.{key}" for key in value if key not in known]
-    for key, inner in value.items():
-        found += unknown_keys(inner, NESTED.get(key, name))
-    return found
-
-
-NESTED = {
-    "on_device_sampling_config": "OnDeviceSamplingConfig",
-    "fused_spec_config": "FusedSpecNeuronConfig",
-    "draft_config": "InferenceConfig",
-    "neuron_config": "NeuronConfig",
 }
 
 
