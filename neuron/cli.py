@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from neuron.errors import ModelNotFoundError, SpecserveError
-from neuron.launch import Command, Endpoint, check_machine, expected, render
+from neuron.launch import Command, Endpoint, expected, render
 from neuron.models import KNOWN_MODELS, locate
 from neuron.pair import load_pair
 
@@ -73,11 +73,10 @@ def launch(
         port = DEFAULT_PORT
     endpoint = Endpoint(host=host, port=port, uds=uds)
     chosen = load_pair(pair).with_models(target=target, draft=draft)
-    if not dry_run:
-        check_machine(chosen)
     # The Neuron host's folders need not be on the machine that prints its command.
     elsewhere = dry_run and chosen.stack == "nxdi"
-    command = render(chosen, endpoint, plain=plain, find=expected if elsewhere else locate)
+    find = expected if elsewhere else locate
+    command = render(chosen, endpoint, plain=plain, find=find, elsewhere=elsewhere)
     if dry_run:
         click.echo(json.dumps(asdict(command), indent=2) if as_json else command.shell())
         return

@@ -61,18 +61,22 @@ def render(
     plain: bool = False,
     machine: Machine | None = None,
     find: Callable[[str], Path] = locate,
+    elsewhere: bool = False,
 ) -> Command:
     """The exact command, with every path resolved; builds the bundled pair if it must.
 
+    `elsewhere`: for another machine, so this one's devices do not matter.
     Raises LaunchError, ModelNotFoundError or PairError.
     """
-    from neuron.stacks import cpu, nxdi
+    from neuron.stacks import cpu, nxdi, nxdi_checks
 
     if pair.stack not in ("cpu", "nxdi"):
         raise LaunchError(
             f"Pair {pair.name!r} is for the stack {pair.stack!r}, which cannot be launched yet; "
             "the pair local runs on this machine's CPU."
         )
+    if pair.stack == "nxdi" and not elsewhere:
+        nxdi_checks.check_device(pair)
     if pair.draft is None:
         plain = True
     # The draft first: finding the bundled target may mean building it.
@@ -86,14 +90,6 @@ def render(
         argv=(str(machine.python), *cpu.arguments(pair, endpoint, target, draft, machine)),
         env=cpu.environment(machine),
     )
-
-
-def check_machine(pair: Pair) -> None:
-    """Raises LaunchError where the pair's engine can only be printed."""
-    from neuron.stacks.nxdi_checks import check_device
-
-    if pair.stack == "nxdi":
-        check_device(pair)
 
 
 def expected(ref: str) -> Path:

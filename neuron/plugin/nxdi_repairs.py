@@ -42,15 +42,14 @@ def repair(
     """
     optional = OPTIONAL if batch > 1 else ()
     required = WITH_LOGITS if logits else ()
-    unknown = [name for name in known if not _is_known(fused_model, name, known)]
-    lacking = [edit for edit in required if edit.function in unknown]
+    lacking = [edit for edit in required if not _is_known(fused_model, edit.function, known)]
     if lacking:
         raise RepairError(
             f"Key 'logits' needs {fused_model.__name__}.{lacking[0].function} as read in NxDI "
             f"{READ_IN}, but the installed one differs: set logits = false for the greedy choice "
             "alone, or read the new code and add its digest to neuron/plugin/nxdi_repairs.py."
         )
-    left = [edit for edit in optional if edit.function in unknown]
+    left = [edit for edit in optional if not _is_known(fused_model, edit.function, known)]
     applied = [edit for edit in (*optional, *required) if edit not in left]
     if left:
         log.warning(
@@ -58,14 +57,14 @@ def repair(
             "right, but the draft may be accepted less often at batch %d.",
             *(fused_model.__name__, left[0].function, batch),
         )
-    for name in known:
+    for name in {edit.function for edit in (*OPTIONAL, *WITH_LOGITS)}:
         _install(fused_model, name, [edit for edit in applied if edit.function == name])
     return Repaired(tuple(edit.name for edit in applied), tuple(edit.name for edit in left))
 
 
 def _is_known(fused_model: type, name: str, known: Mapping[str, str]) -> bool:
     function = getattr(fused_model, name, None)
-    return isinstance(function, FunctionType) and digest_of(function) == known[name]
+    return isinstance(function, FunctionType) and digest_of(function) == known.get(name, "")
 
 
 def _install(fused_model: type, name: str, edits: Sequence[Edit]) -> None:

@@ -100,11 +100,10 @@ def settings_of(pair: Pair, target: Path, draft: Path | None) -> NxdiSettings:
         "dtype": "bfloat16" if pair.dtype == "auto" else pair.dtype,
         "logits": pair.logits and pair.plugin == "specserve",
     }
+    root = Path(str(pair.artefacts)).expanduser()
     name = f"{pair.name}-{'plain' if draft is None else pair.plugin}-{_digest(chosen, draft)}"
     try:
-        return NxdiSettings.model_validate(
-            {**chosen, "artefacts": str(Path(str(pair.artefacts)) / "artefacts" / name)}
-        )
+        return NxdiSettings.model_validate({**chosen, "artefacts": str(root / "artefacts" / name)})
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise PairError(f"Pair {pair.name!r}: {message}.") from error

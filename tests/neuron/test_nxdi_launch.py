@@ -51,7 +51,7 @@ def changed(name: str = "qwen3-32b-tp32", /, **fields: object) -> Pair:
 
 
 def rendered(pair: Pair, *, plain: bool = False) -> Command:
-    return render(pair, PORT, plain=plain, machine=AVX2_ONLY, find=Path)
+    return render(pair, PORT, plain=plain, machine=AVX2_ONLY, find=Path, elsewhere=True)
 
 
 def argument(command: Command, flag: str) -> str:
@@ -249,7 +249,7 @@ def test_every_flag_and_variable_has_its_source_in_the_docs_and_none_else(machin
     pairs = [(changed(), False), (changed(), True), (changed(**AWS), False)]
     endpoints = (PORT, Endpoint(uds=Path("s")))
     commands = [
-        render(pair, endpoint, plain=plain, machine=machine, find=Path)
+        render(pair, endpoint, plain=plain, machine=machine, find=Path, elsewhere=True)
         for pair, plain in pairs
         for endpoint in endpoints
     ]

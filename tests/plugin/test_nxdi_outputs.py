@@ -51,6 +51,12 @@ def test_another_source_refuses_logits_in_one_sentence(function: str) -> None:
     assert "\n" not in sentence
 
 
+def test_a_function_without_a_digest_is_unknown() -> None:
+    with pytest.raises(RepairError, match="_token_gen_forward"):
+        repair(fresh(), logits=True, batch=2, known={})
+    assert repair(fresh(), logits=False, batch=2, known={}).left == ("mask",)
+
+
 def test_a_second_repair_starts_from_upstreams_own_code() -> None:
     fused = fresh()
     repair(fused, logits=True, batch=4, known=digests())

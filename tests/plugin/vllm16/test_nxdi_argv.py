@@ -24,7 +24,7 @@ AWS: dict[str, object] = {"plugin": "vllm-neuron", "tool_call_parser": None}
 def test_vllm_parses_the_command(name: str, fields: dict[str, object], plain: bool) -> None:
     pair = Pair.model_validate({**load_pair(name).model_dump(), **fields})
     endpoint = Endpoint(port=8080)
-    command = render(pair, endpoint, plain=plain, machine=AVX2_ONLY, find=Path)
+    command = render(pair, endpoint, plain=plain, machine=AVX2_ONLY, find=Path, elsewhere=True)
     _, *entry = command.argv
     assert entry[:2] == ["-m", "vllm.entrypoints.openai.api_server"]
     parsed = make_arg_parser(FlexibleArgumentParser()).parse_args(entry[2:])
