@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,12 @@ def test_two_engines_on_a_host_meet_at_ports_of_their_own(
     pair = changed()
     env = nxdi.environment(pair, Path(pair.target), Path(str(pair.draft)), outer)
     assert env.get("NEURON_RT_ROOT_COMM_ID") == port
+
+
+def test_the_plugin_named_is_our_entry_point() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    ours = project["entry-points"]["vllm.platform_plugins"]
+    assert nxdi.PLUGIN_NAMES["specserve"] in ours
 
 
 def launch(*arguments: str) -> Result:
