@@ -6,9 +6,11 @@ import json
 import os
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from neuron.cli import main
@@ -16,7 +18,11 @@ from neuron.errors import LaunchError, PairError
 from neuron.hardware import Machine
 from neuron.launch import Command, Endpoint, render
 from neuron.pair import Pair, load_pair, shipped_pairs
+from neuron.plugin.activation import VARIABLE
+from neuron.plugin.build import Facts, build_model
+from neuron.plugin.nxdi import NxdiFusedModel
 from neuron.plugin.nxdi_settings import NxdiSettings
+from neuron.plugin.terms import OPTIONS
 from neuron.stacks import nxdi
 from neuron.stacks.nxdi_checks import check_device
 from tests.neuron.conftest import AVX2_ONLY
@@ -124,6 +130,25 @@ def test_our_options_are_settings_that_read_back() -> None:
     assert settings.target == argument(command, "--model")
     assert str(settings.max_num_seqs) == argument(command, "--max-num-seqs")
     assert str(settings.max_model_len) == argument(command, "--max-model-len")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_plugin_builds_its_model_from_the_command(name: str) -> None:
+    command = rendered(changed(name))
+    speculation = json.loads(argument(command, "--speculative-config"))
+    facts = Facts(
+        target=argument(command, "--model"),
+        draft=speculation["model"],
+        num_draft_tokens=speculation["num_speculative_tokens"],
+        max_len=int(argument(command, "--max-model-len")),
+        slots=int(argument(command, "--max-num-seqs")),
+        dtype=getattr(torch, argument(command, "--dtype")),
+    )
+    options = json.loads(argument(command, "--additional-config"))[OPTIONS]
+    model = build_model(command.env[VARIABLE], facts, options)
+    assert isinstance(model, NxdiFusedModel)
+    with pytest.raises(PairError, match="max_num_seqs"):
+        build_model(command.env[VARIABLE], replace(facts, slots=facts.slots + 1), options)
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["fused", "plain"])
