@@ -157,8 +157,7 @@ class Runner:
         slot = self._free.pop()
         chooser = None
         if not sampling.on_device:
-            history = History(prompt, self._limits.vocab)
-            chooser = Chooser(sampling, history, self._generator(sampling))
+            chooser = Chooser(sampling, History(prompt), self._generator(sampling))
         self._sequences[arrival.request_id] = _Sequence(slot, chooser, len(prompt), last=-1)
         self._answers[arrival.request_id] = _Answer.of_prefill(prefilled)
 

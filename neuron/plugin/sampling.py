@@ -1,13 +1,15 @@
 """What a request asks of the choice of its next token, and that choice for one row of logits.
 
-The arithmetic and its order are those of vLLM 0.16 (v1/sample/sampler.py), so that a seeded
-request gets the tokens that vLLM's own sampler would give it without speculation.
+The arithmetic and its order are those of vLLM 0.16 (v1/sample/sampler.py); tests hold the two
+together. Only the draw is another: one uniform number per token instead of one per token of the
+vocabulary, and no sort of the vocabulary for top-p, since a host has to do it for every row.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 GREEDY_BELOW = 1e-5
 """A temperature below this is greedy, as in vLLM."""
 NEVER = float("-inf")
+UNLIKELY = 1e-5
+"""Probability below which a token is sorted for top-p only if the others do not suffice."""
 
 
 @dataclass(frozen=True)
@@ -87,30 +91,22 @@ class Sampling:
         )
 
 
-@dataclass
 class History:
     """The tokens of one sequence, as far as they bear on its next one."""
 
-    prompt: Sequence[int]
-    vocab: int
-    output: list[int] = field(default_factory=list)
-    _counts: torch.Tensor | None = None
-    _seen: torch.Tensor | None = None
+    def __init__(self, prompt: Sequence[int]) -> None:
+        self.output: list[int] = []
+        self._prompt = dict.fromkeys(prompt, 0)
+        self._counts: dict[int, int] = {}
 
     def add(self, token: int) -> None:
         self.output.append(token)
-        if self._counts is not None and self._seen is not None:
-            self._counts[token] += 1
-            self._seen[token] = True
+        self._counts[token] = self._counts.get(token, 0) + 1
 
-    def counts(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """[vocab] times in the output; [vocab] whether in the prompt or the output."""
-        if self._counts is None or self._seen is None:
-            output = torch.tensor(self.output, dtype=torch.long)
-            self._counts = torch.bincount(output, minlength=self.vocab).float()
-            self._seen = self._counts > 0
-            self._seen[torch.tensor(list(self.prompt), dtype=torch.long)] = True
-        return self._counts, self._seen
+    def counts(self, *, with_prompt: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """[n] distinct tokens and [n] how often each is in the output; 0 for a prompt's own."""
+        counts = {**self._prompt, **self._counts} if with_prompt else self._counts
+        return torch.tensor(list(counts), dtype=torch.long), torch.tensor(list(counts.values()))
 
 
 class Chooser:
@@ -122,15 +118,20 @@ class Chooser:
         self._generator = generator
 
     def choose(self, row: torch.Tensor) -> int:
-        """The next token for float32 logits [vocab]. Draws noise once unless greedy."""
-        constrained = self._constrained(row)
+        """The next token for float32 logits [vocab]. Draws one number unless greedy."""
+        constrained = self.constrained(row)
         if self.sampling.greedy:
             return int(constrained.argmax())
-        probabilities = shaped(constrained, self.sampling).softmax(dim=-1)
-        noise = torch.empty_like(probabilities).exponential_(generator=self._generator)
-        return int(probabilities.div_(noise).argmax())
+        tokens, probabilities = distribution(constrained, self.sampling)
+        upto = probabilities.cumsum(dim=0)
+        number = torch.rand((), dtype=torch.float64, generator=self._generator)
+        at = torch.searchsorted(upto, number * upto[-1], right=True)
+        # Where rounding carries the product up to the sum: the last that has any probability.
+        at = torch.minimum(at, torch.searchsorted(upto, upto[-1]))
+        return int(at if tokens is None else tokens[at])
 
-    def _constrained(self, row: torch.Tensor) -> torch.Tensor:
+    def constrained(self, row: torch.Tensor) -> torch.Tensor:
+        """Logits [vocab] after everything that bears on greedy choice too; -inf: impossible."""
         sampling, output = self.sampling, self.history.output
         row = row.clone()
         if sampling.allowed is not None:
@@ -145,26 +146,54 @@ class Chooser:
         for token, bias in sampling.bias:
             row[token] += bias
         if sampling.penalised:
-            counts, seen = self.history.counts()
-            repeated = torch.where(row > 0, row / sampling.repetition, row * sampling.repetition)
-            row = torch.where(seen, repeated, row)
-            row -= sampling.frequency * counts
-            row -= sampling.presence * (counts > 0)
+            self._penalise(row)
         return row
 
+    def _penalise(self, row: torch.Tensor) -> None:
+        sampling = self.sampling
+        tokens, counts = self.history.counts(with_prompt=sampling.repetition != 1.0)
+        seen = row[tokens]
+        seen = torch.where(seen > 0, seen / sampling.repetition, seen * sampling.repetition)
+        seen -= sampling.frequency * counts
+        seen -= sampling.presence * (counts > 0)
+        row[tokens] = seen
 
-def shaped(row: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """Logits [vocab] after temperature, min-p, top-k and top-p; what may not be drawn is -inf."""
-    row = row / sampling.temperature
+
+def distribution(row: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor | None, torch.Tensor]:
+    """Logits [vocab] after temperature, min-p, top-k and top-p, in this order.
+
+    Returns [n] tokens in ascending order, None for all of the vocabulary, and [n] float64
+    probabilities.
+    """
+    values = row / sampling.temperature
+    tokens = None
     if sampling.min_p:
-        probabilities = row.softmax(dim=-1)
-        row = row.masked_fill(probabilities < probabilities.max() * sampling.min_p, NEVER)
-    if 0 < sampling.top_k < row.shape[0]:
-        row = row.masked_fill(row < row.topk(sampling.top_k).values[-1], NEVER)
+        tokens, values = _where(values >= values.max() + math.log(sampling.min_p), tokens, values)
+    if 0 < sampling.top_k < values.shape[0]:
+        tokens, values = _where(values >= values.topk(sampling.top_k).values[-1], tokens, values)
     if sampling.top_p < 1.0:
-        ascending, order = row.sort()
-        below = ascending.softmax(dim=-1).cumsum(dim=-1) <= 1 - sampling.top_p
-        # The likeliest stays even if rounding says that it is below.
-        below[-1] = False
-        row = row.scatter(0, order, ascending.masked_fill(below, NEVER))
-    return row
+        tokens, values = _where(_nucleus(values.softmax(dim=0), sampling.top_p), tokens, values)
+    return tokens, values.softmax(dim=0).double()
+
+
+def _where(
+    kept: torch.Tensor, tokens: torch.Tensor | None, values: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    places = kept.nonzero()[:, 0]
+    return (places if tokens is None else tokens[places]), values[places]
+
+
+def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
+    """[n] bool: whether less than `top_p` lies in likelier ones. The likeliest always is in."""
+    likely = probabilities >= UNLIKELY
+    # The likely ones nearly always hold the mass asked for; else all have to be sorted.
+    if float(probabilities[likely].sum()) <= top_p:
+        likely = torch.ones_like(likely)
+    places = likely.nonzero()[:, 0]
+    order = probabilities[places].argsort(descending=True, stable=True)
+    ranked = probabilities[places[order]]
+    inside = ranked.cumsum(dim=0) - ranked < top_p
+    inside[0] = True
+    kept = torch.zeros_like(likely)
+    kept[places[order[inside]]] = True
+    return kept

@@ -48,4 +48,4 @@ class GrammarRows:
         # vLLM stops advancing at a placeholder, and would assert at a forbidden token.
         padded = valid + [PADDING] * (len(candidates) - len(valid))
         words = self._manager.grammar_bitmask(self._requests, [request_id], {request_id: padded})
-        return unpacked(torch.from_numpy(words), self._vocab)
+        return unpacked(words, self._vocab)

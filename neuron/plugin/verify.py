@@ -3,7 +3,7 @@
 The draft proposes one token per row and no distribution. Speculative sampling for such a draft
 accepts candidate d with the target's probability p(d) and draws from p without d otherwise, which
 is the same as drawing t from p and accepting while t = d. So each row is sampled as plain
-generation would sample it, with one draw of noise per emitted token: not only is the distribution
+generation would sample it, with one number drawn per emitted token: not only is the distribution
 the target's own, but a seed gives the same tokens at every K, with any draft, in any batch.
 """
 
@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from neuron.plugin.sampling import NEVER, Chooser
 
@@ -76,7 +78,7 @@ def report(row: torch.Tensor, token: int, count: int) -> Logprobs:
     )
 
 
-def unpacked(words: torch.Tensor, vocab: int) -> torch.Tensor:
-    """A grammar's bit mask [rows, ceil(vocab / 32)] int32 as bool [rows, vocab]."""
-    bits = words[..., None] >> torch.arange(32, dtype=torch.int32) & 1
-    return bits.flatten(-2)[..., :vocab].bool()
+def unpacked(words: NDArray[np.int32], vocab: int) -> torch.Tensor:
+    """A grammar's bit mask [rows, ceil(vocab / 32)] as bool [rows, vocab]."""
+    bits = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=-1, bitorder="little")
+    return torch.from_numpy(bits[:, :vocab]).bool()

@@ -52,7 +52,7 @@ class ParityMasks:
 def plain(prompt: Sequence[int], sampling: Sampling, count: int) -> list[int]:
     """One token at a time, straight from the logits."""
     generator = torch.Generator().manual_seed(sampling.seed or 0)
-    chooser = Chooser(sampling, History(prompt, VOCAB), generator)
+    chooser = Chooser(sampling, History(prompt), generator)
     tokens: list[int] = []
     for _ in range(count):
         row = toy_logits([*prompt, *tokens], VOCAB)[None]

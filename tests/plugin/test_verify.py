@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from neuron.plugin.sampling import Chooser, History, Sampling, shaped
+from neuron.plugin.sampling import Chooser, History, Sampling, distribution
 from neuron.plugin.verify import report, unpacked, verify
 
 VOCAB = 12
@@ -47,14 +47,12 @@ def target(tokens: Sequence[int]) -> torch.Tensor:
 
 
 def chooser(sampling: Sampling, prompt: Sequence[int] = (1, 2), seed: int = 7) -> Chooser:
-    return Chooser(sampling, History(prompt, VOCAB), torch.Generator().manual_seed(seed))
+    return Chooser(sampling, History(prompt), torch.Generator().manual_seed(seed))
 
 
 def draw(sampling: Sampling, row: torch.Tensor, count: int) -> list[int]:
     generator = torch.Generator().manual_seed(0)
-    return [
-        Chooser(sampling, History((), VOCAB), generator).choose(row.clone()) for _ in range(count)
-    ]
+    return [Chooser(sampling, History(()), generator).choose(row.clone()) for _ in range(count)]
 
 
 @given(samplings, st.lists(st.integers(2, 6), min_size=4, max_size=4), st.randoms())
@@ -108,7 +106,7 @@ def test_a_candidate_is_accepted_as_often_as_the_target_draws_it() -> None:
     count = 4000
     firsts, accepted = [], 0
     for _ in range(count):
-        one = Chooser(SAMPLED, History((), VOCAB), generator)
+        one = Chooser(SAMPLED, History(()), generator)
         tokens = verify(torch.stack((row, other)), [candidate], one, limit=2).tokens
         firsts.append(tokens[0])
         accepted += len(tokens) == 2
@@ -148,14 +146,25 @@ def test_the_draws_follow_the_cut_distribution(temperature: float, cut: dict[str
 def test_every_cut_leaves_the_likeliest() -> None:
     row = target([5])
     for cut in ({"top_k": 1}, {"top_p": 1e-9}, {"min_p": 1.0}):
-        left = shaped(row, Sampling(temperature=1.0, **cut))
-        assert torch.isfinite(left).nonzero().flatten().tolist() == [int(row.argmax())]
+        tokens, _ = distribution(row, Sampling(temperature=1.0, **cut))
+        assert tokens is not None
+        assert tokens.tolist() == [int(row.argmax())]
+
+
+def test_top_p_of_a_flat_distribution_sorts_all_of_it() -> None:
+    row = torch.zeros(250_000)
+    row[7] = 0.1
+    tokens, probabilities = distribution(row, Sampling(temperature=1.0, top_p=0.5))
+    assert tokens is not None
+    assert tokens.shape == probabilities.shape
+    assert abs(len(tokens) - 125_000) < 50
+    assert 7 in tokens.tolist()
 
 
 def test_penalties_are_those_of_the_formula() -> None:
     sampling = Sampling(presence=0.5, frequency=0.25, repetition=2.0)
     row = torch.tensor([4.0, 3.9, -1.0, 0.0])
-    one = Chooser(sampling, History([2], 4), torch.Generator())
+    one = Chooser(sampling, History([2]), torch.Generator())
     # 4.0 against 3.9; then 4/2 - .5 - .25 = 1.25 against 3.9; then 1.25 against 1.2; then
     # 4/2 - .5 - .5 = 1.0 against 1.2.
     chosen = []
@@ -164,12 +173,12 @@ def test_penalties_are_those_of_the_formula() -> None:
         one.history.add(chosen[-1])
     assert chosen == [0, 1, 0, 1]
     # The prompt's token counts for repetition only: -1 * 2.
-    assert one._constrained(row)[2] == -2.0
+    assert one.constrained(row)[2] == -2.0
 
 
 def test_words_are_banned_at_their_last_token_only() -> None:
     row = torch.tensor([0.0, 1.0, 5.0])
-    one = Chooser(Sampling(banned=((0, 2), (1,))), History((), 3), torch.Generator())
+    one = Chooser(Sampling(banned=((0, 2), (1,))), History(()), torch.Generator())
     assert one.choose(row) == 2
     one.history.add(0)
     assert one.choose(row) == 0
@@ -210,7 +219,7 @@ def test_all_logprobs() -> None:
 def test_a_packed_mask_is_unpacked(bits: list[int]) -> None:
     padded = np.array(bits + [1] * 26, dtype=np.uint8)
     words = np.packbits(padded, bitorder="little").view(np.int32)
-    assert unpacked(torch.from_numpy(words)[None], 70)[0].int().tolist() == bits
+    assert unpacked(words[None], 70)[0].int().tolist() == bits
 
 
 @pytest.mark.parametrize(

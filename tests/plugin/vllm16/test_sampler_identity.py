@@ -1,4 +1,4 @@
-"""Our choice of a token against vLLM's own sampler: the same token, from the same seed."""
+"""Our choice of a token against vLLM's own sampler: the same probabilities, and greedy's token."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from neuron.plugin.sampling import Chooser, History, Sampling
+from neuron.plugin.sampling import Chooser, History, Sampling, distribution
 from neuron.plugin.verify import report
 
 VOCAB = 40
@@ -39,8 +39,10 @@ def vllm() -> Any:  # noqa: ANN401 - modules of a package that is not there wher
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from vllm.v1.sample import logits_processor, metadata, sampler
+        from vllm.v1.sample.ops import topk_topp_sampler
 
-    return {"logits_processor": logits_processor, "metadata": metadata, "sampler": sampler}
+    modules = (logits_processor, metadata, sampler, topk_topp_sampler)
+    return {module.__name__.rpartition(".")[2]: module for module in modules}
 
 
 def processors(vllm: Any, sampling: Sampling, output: list[int]) -> Any:  # noqa: ANN401
@@ -71,24 +73,18 @@ def processors(vllm: Any, sampling: Sampling, output: list[int]) -> Any:  # noqa
     return module.LogitsProcessors(made)
 
 
-def theirs(
-    vllm: Any,  # noqa: ANN401
-    sampling: Sampling,
-    row: torch.Tensor,
-    output: list[int],
-    generator: torch.Generator,
-) -> Any:  # noqa: ANN401
+def metadata(vllm: Any, sampling: Sampling, output: list[int]) -> Any:  # noqa: ANN401
     allowed = None
     if sampling.allowed:
         allowed = torch.ones(1, VOCAB, dtype=torch.bool)
         allowed[0, list(sampling.allowed)] = False
-    metadata = vllm["metadata"].SamplingMetadata(
+    return vllm["metadata"].SamplingMetadata(
         temperature=None if sampling.greedy else torch.tensor([sampling.temperature]),
         all_greedy=sampling.greedy,
         all_random=not sampling.greedy,
         top_p=torch.tensor([sampling.top_p]) if sampling.top_p < 1 else None,
         top_k=torch.tensor([sampling.top_k]) if sampling.top_k else None,
-        generators={0: generator},
+        generators={0: torch.Generator()},
         max_num_logprobs=3,
         no_penalties=not sampling.penalised,
         prompt_token_ids=torch.tensor([PROMPT]),
@@ -100,22 +96,40 @@ def theirs(
         bad_words_token_ids={0: [list(word) for word in sampling.banned]},
         logitsprocs=processors(vllm, sampling, output),
     )
-    return vllm["sampler"].Sampler()(row[None].clone(), metadata)
+
+
+def probabilities(vllm: Any, row: torch.Tensor, told: Any) -> torch.Tensor:  # noqa: ANN401
+    """[vocab] of vLLM's sampler, which goes through these steps before it draws."""
+    sampler = vllm["sampler"].Sampler()
+    logits = sampler.apply_logits_processors(row[None].clone(), told, False)
+    logits = sampler.apply_temperature(logits, told.temperature, True)
+    for processor in told.logitsprocs.argmax_invariant:
+        logits = processor.apply(logits)
+    logits = vllm["topk_topp_sampler"].apply_top_k_top_p(logits, told.top_k, told.top_p)
+    result: torch.Tensor = logits.softmax(dim=-1)[0]
+    return result
 
 
 @pytest.mark.parametrize("sampling", CASES, ids=lambda one: str(CASES.index(one)))
-def test_the_same_token_from_the_same_seed(vllm: Any, sampling: Sampling) -> None:  # noqa: ANN401
+def test_the_same_probabilities_and_greedy_token(vllm: Any, sampling: Sampling) -> None:  # noqa: ANN401
     random = Random(0)
-    mine, his = (torch.Generator().manual_seed(11) for _ in range(2))
-    chooser = Chooser(sampling, History(PROMPT, VOCAB), mine)
+    chooser = Chooser(sampling, History(PROMPT), torch.Generator().manual_seed(11))
     for _ in range(40):
         noise = torch.Generator().manual_seed(random.randrange(1 << 30))
         row = torch.randn(VOCAB, generator=noise) * 3
-        expected = theirs(vllm, sampling, row, chooser.history.output, his)
+        told = metadata(vllm, sampling, chooser.history.output)
         token = chooser.choose(row)
-        assert token == int(expected.sampled_token_ids[0, 0])
-        got = report(row, token, 3)
-        assert got.tokens.tolist() == expected.logprobs_tensors.logprob_token_ids[0].tolist()
-        torch.testing.assert_close(got.values, expected.logprobs_tensors.logprobs[0])
-        assert got.rank == int(expected.logprobs_tensors.selected_token_ranks[0])
+        if sampling.greedy:
+            theirs = vllm["sampler"].Sampler()(row[None].clone(), told)
+            assert token == int(theirs.sampled_token_ids[0, 0])
+            reported = theirs.logprobs_tensors
+            got = report(row, token, 3)
+            assert got.tokens.tolist() == reported.logprob_token_ids[0].tolist()
+            torch.testing.assert_close(got.values, reported.logprobs[0])
+            assert got.rank == int(reported.selected_token_ranks[0])
+        else:
+            tokens, ours = distribution(chooser.constrained(row), sampling)
+            dense = torch.zeros(VOCAB, dtype=torch.float64)
+            dense[slice(None) if tokens is None else tokens] = ours
+            torch.testing.assert_close(dense.float(), probabilities(vllm, row, told))
         chooser.history.add(token)
