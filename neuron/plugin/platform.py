@@ -72,6 +72,6 @@ class FusedPlatform(Platform):  # type: ignore[misc] # vLLM is untyped to mypy
         if cls._terms is None:
             return
         tokens = processed_inputs.get("prompt_token_ids") or ()
-        reason = refusal(cls._terms, len(tokens), params)
+        reason = refusal(cls._terms, tokens, params)
         if reason is not None:
             raise ValueError(reason)

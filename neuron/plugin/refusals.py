@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ class Terms:
     max_len: int
     """Positions compiled for."""
     num_draft_tokens: int
+    vocab: int
     logits: bool = True
     reasoning: bool = False
     """Whether a reasoning parser postpones the grammar until the reasoning has ended."""
@@ -31,8 +33,12 @@ class Terms:
         return self.max_len - self.num_draft_tokens
 
 
-def refusal(terms: Terms, prompt: int, params: SamplingParams) -> str | None:
-    """Why a request with a prompt of this many tokens cannot be served; None where it can."""
+def refusal(terms: Terms, tokens: Sequence[int], params: SamplingParams) -> str | None:
+    """Why a request with this prompt cannot be served; None where it can."""
+    outside = next((token for token in tokens if not 0 <= token < terms.vocab), None)
+    if outside is not None:
+        return f"The prompt holds token {outside}, but tokens go from 0 to {terms.vocab - 1}."
+    prompt = len(tokens)
     if prompt > terms.max_prompt:
         return (
             f"The prompt has {prompt} tokens, but this engine is compiled for prompts of "

@@ -50,6 +50,7 @@ class Sampling:
 
     @classmethod
     def of(cls, params: SamplingParams) -> Sampling:
+        structured = params.structured_outputs
         return cls(
             temperature=params.temperature,
             top_k=max(params.top_k, 0),
@@ -65,7 +66,7 @@ class Sampling:
             allowed=tuple(params.allowed_token_ids) if params.allowed_token_ids else None,
             banned=tuple(tuple(word) for word in params.bad_words_token_ids or ()),
             logprobs=params.logprobs,
-            grammar=params.structured_outputs is not None,
+            grammar=structured is not None and not structured.all_constraints_none(),
         )
 
     @property
@@ -120,7 +121,10 @@ class Chooser:
     def choose(self, row: torch.Tensor) -> int:
         """The next token for float32 logits [vocab]. Draws one number unless greedy."""
         constrained = self.constrained(row)
-        if self.sampling.greedy:
+        if not torch.isfinite(constrained.max()):
+            # A grammar and the request's own lists may leave nothing: the grammar goes first.
+            constrained = row
+        if self.sampling.greedy or not torch.isfinite(constrained.max()):
             return int(constrained.argmax())
         tokens, probabilities = distribution(constrained, self.sampling)
         upto = probabilities.cumsum(dim=0)
@@ -142,7 +146,8 @@ class Chooser:
             if not before or output[-len(before) :] == before:
                 row[last] = NEVER
         if len(output) < sampling.min_tokens:
-            row[list(sampling.stop_ids)] = NEVER
+            # A client may name any number as a stop token.
+            row[[token for token in sampling.stop_ids if 0 <= token < row.shape[0]]] = NEVER
         for token, bias in sampling.bias:
             row[token] += bias
         if sampling.penalised:

@@ -56,6 +56,7 @@ def terms(config: VllmConfig) -> Terms:
         max_prompt=options(config).get("max_prompt_len") or max_len - num_draft_tokens,
         max_len=max_len,
         num_draft_tokens=num_draft_tokens,
+        vocab=config.model_config.get_vocab_size(),
         logits=options(config).get("logits", True),
         reasoning=bool(structured.reasoning_parser) and not structured.enable_in_reasoning,
     )

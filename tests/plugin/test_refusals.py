@@ -9,7 +9,9 @@ import pytest
 
 from neuron.plugin.refusals import Terms, refusal
 
-TERMS = Terms(max_prompt=100, max_len=200, num_draft_tokens=5)
+TERMS = Terms(max_prompt=100, max_len=200, num_draft_tokens=5, vocab=32)
+GRAMMAR = SimpleNamespace(all_constraints_none=lambda: False)
+EMPTY = SimpleNamespace(all_constraints_none=lambda: True)
 
 
 def params(**changes: Any) -> Any:  # noqa: ANN401 - stands in for vLLM's SamplingParams
@@ -42,17 +44,17 @@ def params(**changes: Any) -> Any:  # noqa: ANN401 - stands in for vLLM's Sampli
         (TERMS, 100, {"max_tokens": 96}, "ask for at most 95 or send it to"),
         (TERMS, 50, {"prompt_logprobs": 0}, "prompt_logprobs is not served"),
         (
-            Terms(100, 200, 5, reasoning=True),
+            Terms(100, 200, 5, 32, reasoning=True),
             50,
-            {"structured_outputs": object()},
+            {"structured_outputs": GRAMMAR},
             "reasoning parser is not served",
         ),
-        (Terms(100, 200, 5, logits=False), 50, {"temperature": 0.5}, "is greedy only"),
-        (Terms(100, 200, 5, logits=False), 50, {"structured_outputs": object()}, "greedy only"),
+        (Terms(100, 200, 5, 32, logits=False), 50, {"temperature": 0.5}, "is greedy only"),
+        (Terms(100, 200, 5, 32, logits=False), 50, {"structured_outputs": GRAMMAR}, "greedy only"),
     ],
 )
 def test_refused(terms: Terms, prompt: int, change: dict[str, Any], says: str) -> None:
-    reason = refusal(terms, prompt, params(**change))
+    reason = refusal(terms, [3] * prompt, params(**change))
     assert reason is not None
     assert says in reason
     assert reason.endswith(".")
@@ -63,13 +65,19 @@ def test_refused(terms: Terms, prompt: int, change: dict[str, Any], says: str) -
     [
         (TERMS, 100, {"max_tokens": 95}),
         (TERMS, 1, {"max_tokens": None}),
-        (TERMS, 50, {"temperature": 1.0, "logprobs": 5, "structured_outputs": object()}),
-        (Terms(100, 200, 5, logits=False), 50, {}),
-        (Terms(100, 200, 5, reasoning=True), 50, {"temperature": 1.0}),
+        (TERMS, 50, {"temperature": 1.0, "logprobs": 5, "structured_outputs": GRAMMAR}),
+        (Terms(100, 200, 5, 32, logits=False), 50, {}),
+        (Terms(100, 200, 5, 32, logits=False), 50, {"structured_outputs": EMPTY}),
+        (Terms(100, 200, 5, 32, reasoning=True), 50, {"temperature": 1.0}),
     ],
 )
 def test_served(terms: Terms, prompt: int, change: dict[str, Any]) -> None:
-    assert refusal(terms, prompt, params(**change)) is None
+    assert refusal(terms, [3] * prompt, params(**change)) is None
+
+
+@pytest.mark.parametrize("token", [-1, 32])
+def test_a_token_that_is_none_is_refused(token: int) -> None:
+    assert f"holds token {token}," in (refusal(TERMS, [3, token, 3], params()) or "")
 
 
 def test_a_served_request_fits_a_step_at_its_last_position() -> None:

@@ -191,6 +191,26 @@ def test_a_stop_token_waits_for_min_tokens() -> None:
     assert tokens == (1, 1, 2, 2)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_where_lists_and_grammar_leave_nothing_the_grammar_is_obeyed(temperature: float) -> None:
+    allowed = torch.tensor([[False, True, False]])
+    sampling = Sampling(temperature=temperature, allowed=(0,))
+    row = torch.tensor([[0.0, 1.0, 5.0]])
+    assert verify(row, (), chooser(sampling), limit=1, allowed=allowed).tokens == (1,)
+
+
+@pytest.mark.parametrize("value", [float("-inf"), float("nan")])
+def test_a_row_without_a_number_still_gives_a_token(value: float) -> None:
+    row = torch.full((1, VOCAB), value)
+    (token,) = verify(row, (), chooser(SAMPLED), limit=1).tokens
+    assert 0 <= token < VOCAB
+
+
+def test_a_stop_token_outside_the_vocabulary_is_no_error() -> None:
+    sampling = Sampling(min_tokens=1, stop_ids=frozenset({2, 999_999}))
+    assert chooser(sampling).choose(torch.tensor([0.0, 1.0, 5.0])) == 1
+
+
 def test_allowed_tokens_and_bias() -> None:
     row = torch.tensor([0.0, 1.0, 5.0])
     assert chooser(Sampling(allowed=(0, 1))).choose(row) == 1
