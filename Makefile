@@ -1,7 +1,9 @@
 PYTHON ?= python3.11
 STAMP := .venv/.installed
+PLUGIN_STAMP := .venv-nxdi/.installed
+PINS := requirements/torch.txt requirements/dev.txt
 
-.PHONY: install demo test check clean
+.PHONY: install demo test check clean install-nxdi-plugin test-nxdi-plugin
 
 demo: $(STAMP)
 	.venv/bin/python -m bench.demo
@@ -14,9 +16,19 @@ check: $(STAMP)
 
 install: $(STAMP)
 
-$(STAMP): $(wildcard requirements/*.txt) pyproject.toml scripts/install
+$(STAMP): $(PINS) requirements/cpu.txt pyproject.toml scripts/install
 	PYTHON=$(PYTHON) scripts/install
 	touch $@
 
+# The engine for Neuron over vLLM 0.16, in an environment of its own; docs/plugin.md.
+test-nxdi-plugin: $(PLUGIN_STAMP)
+	scripts/test-nxdi-plugin
+
+install-nxdi-plugin: $(PLUGIN_STAMP)
+
+$(PLUGIN_STAMP): $(PINS) requirements/nxdi-plugin.txt pyproject.toml scripts/install
+	PYTHON=$(PYTHON) scripts/install .venv-nxdi nxdi-plugin.txt
+	touch $@
+
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-nxdi build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from neuron.errors import ModelNotFoundError, SpecserveError
-from neuron.launch import MAX_PORT, Command, Endpoint, render
+from neuron.launch import MAX_PORT, Command, Endpoint, expected, render
 from neuron.models import KNOWN_MODELS, locate
 from neuron.pair import load_pair
 
@@ -79,7 +79,10 @@ def launch(
         port = DEFAULT_PORT
     endpoint = Endpoint(host=host, port=port, uds=uds)
     chosen = load_pair(pair).with_models(target=target, draft=draft)
-    command = render(chosen, endpoint, plain=plain)
+    # The Neuron host's folders need not be on the machine that prints its command.
+    elsewhere = dry_run and chosen.stack == "nxdi"
+    find = expected if elsewhere else locate
+    command = render(chosen, endpoint, plain=plain, find=find, elsewhere=elsewhere)
     if dry_run:
         click.echo(json.dumps(asdict(command), indent=2) if as_json else command.shell())
         return

@@ -34,6 +34,12 @@ class Endpoint:
             )
 
     @property
+    def flags(self) -> list[str]:
+        if self.uds is not None:
+            return ["--uds", str(self.uds)]
+        return ["--host", self.host, "--port", str(self.port)]
+
+    @property
     def base_url(self) -> str:
         return "http://engine" if self.uds else f"http://{self.host}:{self.port}"
 
@@ -56,25 +62,40 @@ def render(
     plain: bool = False,
     machine: Machine | None = None,
     find: Callable[[str], Path] = locate,
+    elsewhere: bool = False,
 ) -> Command:
     """The exact command, with every path resolved; builds the bundled pair if it must.
 
+    `elsewhere`: for another machine, so this one's devices do not matter.
     Raises LaunchError, ModelNotFoundError or PairError.
     """
-    from neuron.stacks import cpu
+    from neuron.stacks import cpu, nxdi, nxdi_checks
 
-    if pair.stack != "cpu":
+    if pair.stack not in ("cpu", "nxdi"):
         raise LaunchError(
             f"Pair {pair.name!r} is for the stack {pair.stack!r}, which cannot be launched yet; "
             "the pair local runs on this machine's CPU."
         )
+    if pair.stack == "nxdi" and not elsewhere:
+        nxdi_checks.check_device(pair)
     if pair.draft is None:
         plain = True
     # The draft first: finding the bundled target may mean building it.
     draft = None if plain or pair.draft is None else find(pair.draft)
     target = find(pair.target)
     machine = machine or this_machine()
+    if pair.stack == "nxdi":
+        arguments = nxdi.arguments(pair, endpoint, target, draft)
+        return Command((str(machine.python), *arguments), nxdi.environment(pair, target, draft))
     return Command(
         argv=(str(machine.python), *cpu.arguments(pair, endpoint, target, draft, machine)),
         env=cpu.environment(machine),
     )
+
+
+def expected(ref: str) -> Path:
+    """Where a model is, or would be on the machine that the command is printed for.
+
+    Raises ModelNotFoundError for what is neither here nor a folder by its whole path.
+    """
+    return Path(ref) if ref.startswith("/") else locate(ref)

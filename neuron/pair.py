@@ -14,7 +14,7 @@ from neuron.errors import PairError
 
 PAIRS_DIR = Path(__file__).parent / "pairs"
 
-NEURON_KEYS = ("instance", "tp_degree", "lnc", "max_prompt_len", "buckets", "artefacts")
+NEURON_KEYS = ("instance", "tp_degree", "lnc", "max_prompt_len", "artefacts")
 
 Positive = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(min_length=1)]
@@ -30,6 +30,8 @@ class Pair(BaseModel):
     num_draft_tokens: Annotated[int, Field(gt=0, le=32)] = 5
     """K: drafts proposed per step. A step emits 1 to K+1 tokens."""
     max_model_len: Positive
+    max_prompt_len: Positive | None = None
+    """None: whatever fits `max_model_len`. The nxdi stack compiles for it and asks for it."""
     max_num_seqs: Positive
     kv_cache_bytes: Positive | None = None
     """None: the engine takes what it finds, which on CPU is nearly all memory."""
@@ -43,11 +45,10 @@ class Pair(BaseModel):
     instance: Name | None = None
     tp_degree: Positive | None = None
     lnc: Literal[1, 2] | None = None
-    max_prompt_len: Positive | None = None
-    buckets: Annotated[tuple[Positive, ...], Field(strict=False)] | None = None
-    """Lengths that graphs are compiled for. None: the stack's own."""
+    plugin: Literal["specserve", "vllm-neuron"] = "specserve"
+    """Whose vLLM plugin runs the nxdi stack: ours, or AWS's; docs/nxdi.md says what that loses."""
     artefacts: Name | None = None
-    """Folder or s3:// URL of compiled graphs."""
+    """Folder of compiled graphs and the compiler's work: tens of GB."""
 
     @model_validator(mode="after")
     def _steps_fit(self) -> Self:
@@ -66,6 +67,8 @@ class Pair(BaseModel):
                     raise ValueError(f"{key} means nothing on the stack cpu; remove it")
             if self.sampling != "any":
                 raise ValueError("the stack cpu samples as each request asks; remove sampling")
+            if self.plugin != "specserve":
+                raise ValueError("plugin means nothing on the stack cpu; remove it")
         return self
 
     def with_models(self, *, target: str | None = None, draft: str | None = None) -> Pair:

@@ -28,7 +28,7 @@ def arguments(
     return [
         *ENTRY,
         *("--model", str(target), "--served-model-name", pair.served_model_name),
-        *_listen(endpoint),
+        *endpoint.flags,
         *("--dtype", _dtype(pair, machine)),
         *("--max-model-len", str(pair.max_model_len)),
         *("--max-num-seqs", str(pair.max_num_seqs)),
@@ -58,12 +58,6 @@ def environment(machine: Machine, outer: Mapping[str, str] = os.environ) -> dict
     if unique:
         env["LD_PRELOAD"] = ":".join(unique)
     return env
-
-
-def _listen(endpoint: Endpoint) -> list[str]:
-    if endpoint.uds is not None:
-        return ["--uds", str(endpoint.uds)]
-    return ["--host", endpoint.host, "--port", str(endpoint.port)]
 
 
 def _dtype(pair: Pair, machine: Machine) -> str:

@@ -112,9 +112,10 @@ def test_a_cache_without_a_size_is_refused(find: Callable[[str], Path], machine:
         render(changed(kv_cache_bytes=None), PORT, machine=machine, find=find)
 
 
-def test_a_stack_that_cannot_be_launched_says_so() -> None:
-    with pytest.raises(LaunchError, match=r"'nxdi'.*local"):
-        render(changed(stack="nxdi"), PORT)
+@pytest.mark.parametrize("stack", ["vllm-neuron", "legacy"])
+def test_a_stack_that_cannot_be_launched_says_so(stack: str) -> None:
+    with pytest.raises(LaunchError, match=rf"'{stack}'.*local"):
+        render(changed(stack=stack), PORT)
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ neuron_only = {
     "tp_degree": st.none() | positive,
     "lnc": st.sampled_from([None, 1, 2]),
     "max_prompt_len": st.none() | positive,
-    "buckets": st.none() | st.lists(positive, max_size=4).map(tuple),
     "artefacts": st.none() | text,
+    "plugin": st.sampled_from(["specserve", "vllm-neuron"]),
 }
 stacks = st.sampled_from(["nxdi", "vllm-neuron", "legacy"])
 pairs = st.builds(Pair, stack=st.just("cpu"), **shared) | st.builds(
@@ -90,7 +90,7 @@ def test_every_shipped_pair_loads() -> None:
         (("max_num_seqs = 4\n", ""), "'max_num_seqs' is missing"),
         (("max_num_seqs = 4", "max_num_seqs ="), "not valid TOML"),
         (("max_num_seqs = 4", "max_num_seqs = 4\ntp_degree = 8"), "tp_degree means nothing"),
-        (("max_num_seqs = 4", "max_num_seqs = 4\nbuckets = [64]"), "buckets means nothing"),
+        (("max_num_seqs = 4", 'max_num_seqs = 4\nplugin = "vllm-neuron"'), "plugin means nothing"),
         (('sampling = "any"', 'sampling = "greedy"'), "remove sampling"),
     ],
 )

@@ -1,0 +1,195 @@
+"""Platform, scheduler and worker by hand in one process, as vLLM's EngineCore drives them."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from neuron.errors import PairError
+from neuron.plugin.terms import COMPILED, OPTIONS, facts
+from tests.plugin.models import DRAFT, TARGET, Plain, prompts
+
+K = 5
+SLOTS = 4
+COMPILED_LEN = 512
+EOS = 2
+
+
+def configured(**changes: Any) -> Any:  # noqa: ANN401 - vLLM is untyped to mypy
+    # Importing vLLM and torch warns of their own deprecated parts.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from vllm.engine.arg_utils import EngineArgs
+
+        draft = {"method": "draft_model", "model": str(DRAFT), "num_speculative_tokens": K}
+        fields: dict[str, Any] = {
+            "model": str(TARGET),
+            "max_model_len": COMPILED_LEN,
+            "max_num_seqs": SLOTS,
+            "dtype": "float32",
+            "enforce_eager": True,
+            "speculative_config": draft,
+            "additional_config": {OPTIONS: {"max_prompt_len": 300}},
+        }
+        return EngineArgs(**{**fields, **changes}).create_engine_config()
+
+
+class Loop:
+    def __init__(self) -> None:
+        self.config = configured()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from vllm.config import set_current_vllm_config
+            from vllm.v1.core.kv_cache_utils import (
+                generate_scheduler_kv_cache_config,
+                get_kv_cache_configs,
+            )
+            from vllm.v1.structured_output import StructuredOutputManager
+
+            from neuron.plugin.scheduler import FusedScheduler
+            from neuron.plugin.worker import FusedWorker
+
+        with set_current_vllm_config(self.config):
+            self.worker = FusedWorker(self.config, 0, 0, "", is_driver_worker=True)
+            self.worker.init_device()
+            self.worker.load_model()
+            spec = self.worker.get_kv_cache_spec()
+            memory = self.worker.determine_available_memory()
+            blocks = generate_scheduler_kv_cache_config(
+                get_kv_cache_configs(self.config, [spec], [memory])
+            )
+            self.config.cache_config.num_gpu_blocks = blocks.num_blocks
+            self.grammars = StructuredOutputManager(self.config)
+            self.scheduler = FusedScheduler(
+                self.config, blocks, self.grammars, block_size=16, log_stats=True
+            )
+        self.tokens: dict[str, list[int]] = {}
+        self.stats: list[Any] = []
+
+    def add(self, name: str, prompt: list[int], **sampling: Any) -> None:  # noqa: ANN401
+        from vllm.sampling_params import SamplingParams
+        from vllm.v1.request import Request
+
+        params = SamplingParams(**{"temperature": 0.0, "max_tokens": 40, **sampling})
+        params.update_from_generation_config({}, EOS)
+        request = Request(
+            request_id=name,
+            prompt_token_ids=prompt,
+            sampling_params=params,
+            pooling_params=None,
+            eos_token_id=EOS,
+        )
+        self.grammars.grammar_init(request)
+        self.scheduler.add_request(request)
+        self.tokens[name] = []
+
+    def turn(self) -> None:
+        scheduled = self.scheduler.schedule()
+        output = self.worker.execute_model(scheduled)
+        masks = self.scheduler.get_grammar_bitmask(scheduled)
+        if output is None:
+            output = self.worker.sample_tokens(masks)
+        for outputs in self.scheduler.update_from_output(scheduled, output).values():
+            for one in outputs.outputs:
+                self.tokens[one.request_id] += one.new_token_ids
+            stats = outputs.scheduler_stats
+            if stats and stats.spec_decoding_stats:
+                self.stats.append(stats.spec_decoding_stats)
+        drafts = self.worker.take_draft_token_ids()
+        if drafts is not None:
+            self.scheduler.update_draft_token_ids(drafts)
+
+    def run(self) -> None:
+        for _ in range(1000):
+            if not self.scheduler.has_requests():
+                return
+            self.turn()
+        pytest.fail("the scheduler still has requests after 1000 turns")
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[Loop]:
+    made = Loop()
+    yield made
+    made.worker.shutdown()
+
+
+def test_more_requests_than_slots_are_plain_greedy_generation(loop: Loop, plain: Plain) -> None:
+    chosen = {f"g{i}": prompt for i, prompt in enumerate(prompts(9, "json_record"))}
+    loop.stats.clear()
+    for name, prompt in chosen.items():
+        loop.add(name, prompt)
+    loop.run()
+    assert all(plain.explains(prompt, loop.tokens[name]) for name, prompt in chosen.items())
+    assert sum(stats.num_accepted_tokens for stats in loop.stats) > 0
+    assert {stats.num_spec_tokens for stats in loop.stats} == {K}
+
+
+def test_an_abort_frees_the_slot_whenever_it_comes(loop: Loop, plain: Plain) -> None:
+    from vllm.v1.request import RequestStatus
+
+    chosen = prompts(8, "sql")
+    for turns in range(4):
+        for i, prompt in enumerate(chosen):
+            loop.add(f"a{turns}-{i}", prompt, max_tokens=24)
+        for _ in range(turns):
+            loop.turn()
+        gone = [f"a{turns}-{i}" for i in (0, 2, 5)]
+        loop.scheduler.finish_requests(gone, RequestStatus.FINISHED_ABORTED)
+        loop.run()
+        for i, prompt in enumerate(chosen):
+            tokens = loop.tokens[f"a{turns}-{i}"]
+            assert plain.explains(prompt, tokens) if tokens else f"a{turns}-{i}" in gone
+
+
+# vLLM 0.16 passes it to the xgrammar that it pins.
+@pytest.mark.filterwarnings("ignore:max_rollback_tokens is deprecated:DeprecationWarning")
+def test_grammar_sampled_and_greedy_requests_together(loop: Loop, plain: Plain) -> None:
+    from vllm.sampling_params import StructuredOutputsParams
+
+    first, second, third = prompts(3, "json_record")
+    grammar = StructuredOutputsParams(regex=r"\{\"n\": [0-9]{3}\}")
+    grammar._backend = "xgrammar"
+    loop.add("bound", first, structured_outputs=grammar)
+    loop.add("hot", second, temperature=1.0, seed=3, logprobs=2)
+    loop.add("greedy", third)
+    loop.run()
+    assert plain.explains(third, loop.tokens["greedy"])
+    assert len(loop.tokens["hot"]) > 1
+
+    from transformers import AutoTokenizer
+
+    text = AutoTokenizer.from_pretrained(TARGET).decode(
+        loop.tokens["bound"], skip_special_tokens=True
+    )
+    assert len(json.loads(text)) == 1
+
+
+def test_a_configuration_is_fitted_once(loop: Loop) -> None:
+    config = loop.config
+    before = (config.model_config.max_model_len, config.scheduler_config.max_num_batched_tokens)
+    from vllm.platforms import current_platform
+
+    current_platform.check_and_update_config(config)
+    after = (config.model_config.max_model_len, config.scheduler_config.max_num_batched_tokens)
+    assert before == after == (COMPILED_LEN - K, COMPILED_LEN - K + SLOTS * (K + 1))
+    assert config.additional_config[COMPILED] == COMPILED_LEN
+    assert facts(config).max_len == COMPILED_LEN
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"speculative_config": None}, "needs a draft"),
+        ({"pipeline_parallel_size": 2}, "--pipeline-parallel-size"),
+        ({"tensor_parallel_size": 2}, "--tensor-parallel-size"),
+        ({"logprobs_mode": "processed_logprobs"}, "--logprobs-mode"),
+    ],
+)
+def test_what_would_change_answers_is_refused(change: dict[str, Any], says: str) -> None:
+    with pytest.raises((PairError, ValueError), match=says):
+        configured(**change)
