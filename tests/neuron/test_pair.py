@@ -90,7 +90,7 @@ def test_every_shipped_pair_loads() -> None:
         (("max_num_seqs = 4\n", ""), "'max_num_seqs' is missing"),
         (("max_num_seqs = 4", "max_num_seqs ="), "not valid TOML"),
         (("max_num_seqs = 4", "max_num_seqs = 4\ntp_degree = 8"), "tp_degree means nothing"),
-        (("max_num_seqs = 4", 'max_num_seqs = 4\nplugin = "vllm-neuron"'), "plugin means nothing"),
+        (('plugin = "specserve"', 'plugin = "vllm-neuron"'), "plugin means nothing"),
         (('sampling = "any"', 'sampling = "greedy"'), "remove sampling"),
     ],
 )
