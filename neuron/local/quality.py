@@ -60,6 +60,7 @@ async def ask_all(
     model: str,
     examples: Sequence[Example],
     *,
+    temperature: float = 0.0,
     max_tokens: int = MAX_TOKENS,
     on_answer: Callable[[], object] = lambda: None,
 ) -> list[Answer]:
@@ -68,20 +69,23 @@ async def ask_all(
 
     async def one(example: Example) -> Answer:
         async with places:
-            answer = await _ask(client, model, example, max_tokens)
+            answer = await _ask(client, model, example, temperature, max_tokens)
         on_answer()
         return answer
 
     return await asyncio.gather(*map(one, examples))
 
 
-async def _ask(client: httpx.AsyncClient, model: str, example: Example, max_tokens: int) -> Answer:
+async def _ask(
+    client: httpx.AsyncClient, model: str, example: Example, temperature: float, max_tokens: int
+) -> Answer:
     # tool_choice none keeps the answer as text; the prompt still lists the tools.
     tools = {"tools": list(example.tools), "tool_choice": "none"} if example.tools else {}
     body = {
         "model": model,
         "messages": list(example.messages),
-        "temperature": 0,
+        "temperature": temperature,
+        "seed": 0,
         "max_tokens": max_tokens,
         "return_token_ids": True,
         **tools,

@@ -9,35 +9,38 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from neuron.local.corpus import CONTROLS, STRUCTURED, TASKS, held_out
+from neuron.local.corpus import CONTROLS, STRUCTURED, TASKS, Example, held_out
 from neuron.local.quality import Answer, acceptance_length, ask_all
 from tests.engine.conftest import Engine
 
 PROMPTS_PER_TASK = 12
 MIN_VALID, MIN_EXACT, MIN_ACCEPTANCE_LENGTH = 0.98, 0.85, 5.0
 COPYING = ("json_extract", "tool_call", "csv_to_json")
-# Whole words of the made-up language can be guessed once they have begun, hex digits cannot.
-MAX_CONTROL_LENGTH = 3.7
+# With a dozen prompts, a share of 0.89 would fail every second time.
+COPYING_PROMPTS = 100
+MAX_CONTROL_LENGTH = 2.5
 
 
-def answers(engine: Engine) -> list[Answer]:
-    examples = [e for task in TASKS for e in held_out(task, PROMPTS_PER_TASK)]
-
+def answers(engine: Engine, examples: list[Example], temperature: float = 0.0) -> list[Answer]:
     async def run() -> list[Answer]:
         async with httpx.AsyncClient(base_url=engine.base_url, trust_env=False) as client:
-            return await ask_all(client, engine.model, examples)
+            return await ask_all(client, engine.model, examples, temperature=temperature)
 
     return asyncio.run(run())
 
 
+def some_of_each() -> list[Example]:
+    return [e for task in TASKS for e in held_out(task, PROMPTS_PER_TASK)]
+
+
 @pytest.fixture(scope="module")
 def speculative(spec_engine: Engine) -> list[Answer]:
-    return answers(spec_engine)
+    return answers(spec_engine, some_of_each())
 
 
 @pytest.fixture(scope="module")
 def plain(plain_engine: Engine) -> list[Answer]:
-    return answers(plain_engine)
+    return answers(plain_engine, some_of_each())
 
 
 def structured(of: list[Answer]) -> list[Answer]:
@@ -60,8 +63,8 @@ def test_structured_answers_are_valid(speculative: list[Answer]) -> None:
 
 
 @pytest.mark.parametrize("task", COPYING)
-def test_values_are_copied_right(speculative: list[Answer], task: str) -> None:
-    mine = [a for a in speculative if a.example.task == task]
+def test_values_are_copied_right(spec_engine: Engine, task: str) -> None:
+    mine = answers(spec_engine, held_out(task, COPYING_PROMPTS))
     assert share(mine, lambda a: a.outcome.exact) >= MIN_EXACT, wrong(mine)
 
 
@@ -72,8 +75,10 @@ def test_drafts_are_accepted_where_text_is_predictable(speculative: list[Answer]
 
 
 @pytest.mark.parametrize("task", CONTROLS)
-def test_drafts_are_mostly_refused_where_it_is_not(speculative: list[Answer], task: str) -> None:
-    length = acceptance_length([a for a in speculative if a.example.task == task])
+def test_drafts_are_mostly_refused_where_it_is_not(spec_engine: Engine, task: str) -> None:
+    """Sampled: the likeliest hex digits are a loop, which any draft can follow."""
+    mine = answers(spec_engine, held_out(task, PROMPTS_PER_TASK), temperature=1.0)
+    length = acceptance_length(mine)
     assert length is not None
     assert 1 <= length < MAX_CONTROL_LENGTH
 
