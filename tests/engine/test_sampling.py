@@ -104,7 +104,7 @@ def trained() -> Path:
 
 
 @pytest.mark.parametrize("seeded", [True, False], ids=["seeded", "unseeded"])
-@pytest.mark.parametrize(("task", "temperature"), [("hex", 1.0), ("json_record", 1.4)])
+@pytest.mark.parametrize(("task", "temperature"), [("hex", 1.0), ("prose", 1.3)])
 async def test_the_draws_are_the_targets(
     small_engine: Engine, task: str, temperature: float, seeded: bool
 ) -> None:
