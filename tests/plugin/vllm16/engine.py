@@ -30,6 +30,7 @@ SLOTS = 4
 COMPILED_LEN = 768
 MAX_MODEL_LEN = COMPILED_LEN - K
 MAX_PROMPT = 600
+STRUCTURED = {"backend": "xgrammar", "disable_any_whitespace": True}
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ def running(
         *("--dtype", "float32", "--enforce-eager"),
         *("--max-model-len", str(COMPILED_LEN), "--max-num-seqs", str(SLOTS)),
         *("--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
+        # Else a weak model may write spaces up to the token limit, where the grammar lets it.
+        *("--structured-outputs-config", json.dumps(STRUCTURED)),
         *("--speculative-config", json.dumps(speculation)),
         *("--additional-config", json.dumps({OPTIONS: fused, ADAPTIVE: adaptive})),
     ]

@@ -1,0 +1,75 @@
+"""Our gateway in front of the fused engine, as a client meets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from neuron.local.corpus import held_out
+from neuron.startup_check import check_engine
+from tests.engine.test_gateway import Ready, gateway
+from tests.plugin.vllm16.engine import MAX_PROMPT, MODEL, Engine
+from tests.plugin.vllm16.engine import client as upstream_client
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def client(engine: Engine) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with (
+        upstream_client(engine) as upstream,
+        gateway(upstream, Ready(), "speculative") as served,
+    ):
+        yield served
+
+
+def messages(task: str = "json_extract") -> Any:  # noqa: ANN401 - the client's own unions
+    return [dict(message) for message in held_out(task, 1)[0].messages]
+
+
+async def test_chat_whole_and_streamed(client: openai.AsyncOpenAI) -> None:
+    asked: dict[str, Any] = {"model": MODEL, "messages": messages(), "temperature": 0}
+    whole = await client.chat.completions.create(**asked, max_tokens=100)
+    stream = await client.chat.completions.create(
+        **asked, max_tokens=100, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = [chunk async for chunk in stream]
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+    # Several tokens a step leave in one chunk.
+    assert len(chunks) < whole.usage.completion_tokens
+
+
+async def test_structured_output(client: openai.AsyncOpenAI) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}},
+        "required": ["n"],
+    }
+    answer = await client.chat.completions.create(
+        model=MODEL,
+        messages=messages(),
+        temperature=0,
+        max_tokens=100,
+        response_format={
+            "type": "json_schema",
+            "json_schema": {"name": "n", "schema": {**schema, "additionalProperties": False}},
+        },
+    )
+    assert isinstance(json.loads(answer.choices[0].message.content or "")["n"], int)
+
+
+async def test_a_refusal_comes_through_with_its_sentence(client: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="compiled for prompts of"):
+        await client.completions.create(model=MODEL, prompt=[5] * (MAX_PROMPT + 1), max_tokens=1)
+
+
+async def test_the_start_up_check_is_a_real_generation(engine: Engine) -> None:
+    async with httpx.AsyncClient(base_url=engine.base_url, trust_env=False) as upstream:
+        await check_engine(upstream, MODEL)
