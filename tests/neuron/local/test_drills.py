@@ -4,22 +4,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from neuron.local.architecture import draft_config, model, target_config
 from neuron.local.batches import IGNORED
-from neuron.local.build import WEIGHTS
 from neuron.local.drills import Alphabet, alphabet, drill, drills
 
 TOKENS = 4000
 # Chance is one in 3072. What the circuit alone gets right was seen between 0.4 and 0.6.
 COPIED = 0.3
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
-    loaded: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(WEIGHTS / "target")
-    return loaded
 
 
 @pytest.fixture(scope="module")

@@ -22,12 +22,6 @@ PROMPTS_PER_TASK = 6
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
-    loaded: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(WEIGHTS / "target")
-    return loaded
-
-
-@pytest.fixture(scope="module")
 def small() -> Qwen2ForCausalLM:
     return Qwen2ForCausalLM.from_pretrained(WEIGHTS / "target").eval()
 
