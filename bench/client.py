@@ -41,6 +41,8 @@ class Call:
     salt: str
     """Unique per request: no prefix of it can be taken from an earlier request's cache."""
     schema: Mapping[str, Any] | None = None
+    temperature: float = 0.0
+    seed: int | None = None
 
 
 async def send(
@@ -49,7 +51,7 @@ async def send(
     limits: Limits = DEFAULT_LIMITS,
     clock: Clock = time.perf_counter_ns,
 ) -> Exchange:
-    """Sends `call` greedily; what came back is not looked at."""
+    """Sends `call`; what came back is not looked at."""
     address = Address.parse(target.base_url)
     return await exchange(address, _request(address, target, call), limits, clock)
 
@@ -59,12 +61,14 @@ def body(model: str, call: Call) -> dict[str, Any]:
         "model": model,
         "prompt": list(call.prompt),
         "max_tokens": call.max_tokens,
-        "temperature": 0,
+        "temperature": call.temperature,
         "stream": True,
         "stream_options": {"include_usage": True},
         "return_token_ids": True,
         "cache_salt": call.salt,
     }
+    if call.seed is not None:
+        fields["seed"] = call.seed
     if call.schema is not None:
         fields["response_format"] = {
             "type": "json_schema",

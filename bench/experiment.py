@@ -11,6 +11,7 @@ import httpx
 
 from bench.client import Call, Target, read_reply, send
 from bench.errors import EngineFailedError
+from bench.lag import Lag, watched_lag
 from bench.record import Arm, Measured, Prompt, Reply, Settings
 from bench.wire import DEFAULT_LIMITS, Exchange, Limits
 from bench.workloads import Workload
@@ -45,6 +46,7 @@ class Item:
             token_ids=self.tokens,
             phrasing=self.example.phrasing,
             answer=self.example.answer,
+            temperature=self.workload.temperature,
         )
 
 
@@ -159,10 +161,19 @@ class _Sending:
     async def send(self, item: Item) -> Exchange:
         schema = item.example.schema if self.settings.guided else None
         salt = f"{self.run}-{item.workload.name}-{item.index}-{self.concurrency}-{self.number}"
-        call = Call(item.tokens, self.settings.max_tokens, salt, schema)
+        temperature = item.workload.temperature
+        call = Call(
+            item.tokens, self.settings.max_tokens, salt, schema, temperature,
+            self._seed(item) if temperature else None,
+        )  # fmt: skip
         return await send(self.target, call, self.limits)
 
-    def judged(self, item: Item, done: Exchange) -> Measured:
+    def _seed(self, item: Item) -> int:
+        """The same on both arms."""
+        parts = (self.settings.seed, item.workload.name, item.index, self.block.repeat)
+        return random.Random(repr(parts)).getrandbits(31)
+
+    def judged(self, item: Item, done: Exchange, lag: Lag) -> Measured:
         reply = read_reply(done)
         outcome = item.workload.judge(item.example, reply.text, reply.finish_reason)
         return Measured(
@@ -173,6 +184,7 @@ class _Sending:
             block=self.number,
             arm=self.target.arm,
             started_ns=done.sent_ns,
+            client_lag_ms=lag.worst_ms(done.sent_ns, done.ended_ns),
             reply=reply,
             valid=outcome.valid and reply.problem is None,
             exact=outcome.exact and reply.problem is None,
@@ -192,11 +204,13 @@ async def _block(
         raw.append((item, await sending.send(item)))
         tick(item.workload.name, sending.concurrency, sending.target.arm)
 
+    lag = Lag()
     try:
-        await _at_once(sending.concurrency, items, one)
+        async with watched_lag() as lag:
+            await _at_once(sending.concurrency, items, one)
     finally:
         # Only now: parsing or judging one stream would delay the stamps of another.
-        block = [sending.judged(item, done) for item, done in raw]
+        block = [sending.judged(item, done, lag) for item, done in raw]
         for measured in sorted(block, key=lambda one: one.started_ns):
             record(measured)
     _still_answers(sending.target, [measured.reply for measured in block])

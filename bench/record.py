@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Arm = Literal["plain", "speculative", "direct", "gateway"]
 Kind = Literal["speedup", "overhead"]
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 
 class Fact(BaseModel):
@@ -72,6 +72,8 @@ class Measured(Fact):
     block: int
     arm: Arm
     started_ns: int
+    client_lag_ms: float
+    """The longest time in which our own event loop could stamp nothing, while this one ran."""
     reply: Reply
     valid: bool
     exact: bool
@@ -85,6 +87,8 @@ class Prompt(Fact):
     token_ids: tuple[int, ...]
     phrasing: int
     answer: str
+    temperature: float
+    """Above 0 the answer is sampled, with the same seed on both arms: not comparable by token."""
 
 
 class Settings(Fact):
@@ -139,7 +143,7 @@ class Provenance(Fact):
 
 
 class Result(Fact):
-    schema_version: Literal[2]
+    schema_version: Literal[3]
     kind: Kind
     stopped: str | None
     """Why the run ended before its last request; `None` if it did not."""

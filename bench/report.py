@@ -14,6 +14,9 @@ from bench.summary import STRUCTURED_ALL, ArmFacts, Pool, Row, Summary
 
 # Wider than any row: rich cuts cells to fit, and a cut number is a wrong one.
 WIDTH = 400
+# More than this and a line below the table says so.
+MERGED_SHARE = 0.02
+LAG_MS = 20.0
 
 
 def render_report(result: Result, summary: Summary) -> str:
@@ -60,7 +63,7 @@ def _speed_cells(row: Row) -> list[str]:
         f"{row.acceptance.length:.2f}" if row.acceptance else "",
         f"{row.base.valid}/{row.base.requests}",
         f"{row.other.valid}/{row.other.requests}",
-        f"{row.identity.same}/{row.identity.compared}",
+        "sampled" if row.sampled else f"{row.identity.same}/{row.identity.compared}",
         row.verdict,
     ]
 
@@ -83,7 +86,7 @@ def _pool_cells(pool: Pool, rows: list[Row]) -> list[str]:
 def _evidence(rows: list[Row]) -> Table:
     table = _table(
         "workload", "prompts x repeats", "TTFT ms", "step gap ms", "tokens/chunk", "exact",
-        "cut off", "unusable", "merged", "accepted at 1, 2, …",
+        "cut off", "unusable", "merged", "client lag ms", "accepted at 1, 2, …",
     )  # fmt: skip
     for row in rows:
         places = row.acceptance.per_position if row.acceptance else ()
@@ -97,9 +100,26 @@ def _evidence(rows: list[Row]) -> Table:
             _both(row, lambda arm: str(arm.cut_off)),
             _both(row, lambda arm: str(arm.unusable)),
             _both(row, lambda arm: str(arm.merged_chunks)),
+            _both(row, lambda arm: f"{arm.client_lag:.1f}"),
             " ".join(f"{share:.2f}" for share in places),
         )
     return table
+
+
+def _held_up(row: Row) -> Iterator[str]:
+    """What did not come as it was made, arm by arm."""
+    for name, arm in (("plain", row.base), ("speculative", row.other)):
+        where = f"{row.workload} at concurrency {row.concurrency}, {name}: "
+        if arm.merged_chunks > MERGED_SHARE * arm.chunks:
+            yield (
+                f"{where}{arm.merged_chunks} of {arm.chunks} chunks came together with others: "
+                "TTFT and step gap tell of what held them up, not of the engine's steps."
+            )
+        if arm.client_lag > LAG_MS:
+            yield (
+                f"{where}the bench itself stood still for up to {arm.client_lag:.0f} ms and could "
+                "stamp nothing."
+            )
 
 
 def _both(row: Row, show: Callable[[ArmFacts], str]) -> str:
@@ -128,8 +148,10 @@ def _notes(result: Result, summary: Summary) -> Iterator[str]:
                 f"{found.repeat} differs first at token {found.position}: plain "
                 f"{found.base_token}, speculative {found.other_token} ({kind})."
             )
+    for row in summary.rows:
+        yield from _held_up(row)
     yield (
-        "TPOT = (last − first chunk) / (tokens − tokens in the first chunk), median over requests. "
+        "TPOT = (last − first chunk) / (tokens − tokens in the first read), median over requests. "
         "Speedup = ratio of medians, plain over speculative; paired mean = geometric mean of "
         f"per-prompt ratios. {CONFIDENCE:.0%} bootstrap over prompts, {RESAMPLES} resamples."
     )
@@ -152,7 +174,7 @@ def origin(result: Result) -> Iterator[str]:
         else "engines given by URL"
     )
     yield (
-        f"{named}; greedy{', guided' if settings.guided else ''}, max_tokens "
+        f"{named}; {_sampling(result)}{', guided' if settings.guided else ''}, max_tokens "
         f"{settings.max_tokens}, seed {settings.seed}; blocks A B B A x {settings.rounds}; "
         f"{_warmup(settings)} excluded."
     )
@@ -172,6 +194,12 @@ def origin(result: Result) -> Iterator[str]:
             f"in the {WATCH_S:g} s before the run; take no time from this table."
         )
     yield source.cost_ratio
+
+
+def _sampling(result: Result) -> str:
+    """`greedy`, with what is not."""
+    hot = sorted({(one.workload, one.temperature) for one in result.prompts if one.temperature})
+    return "greedy" + "".join(f", {name} at temperature {value:g}" for name, value in hot)
 
 
 def _warmup(settings: Settings) -> str:

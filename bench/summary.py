@@ -41,12 +41,17 @@ class ArmFacts:
     """Ended by max_tokens; never valid."""
     unusable: int
     merged_chunks: int
+    chunks: int
+    client_lag: float
+    """The worst, in ms."""
 
 
 @dataclass(frozen=True)
 class Row:
     workload: str
     structured: bool
+    sampled: bool
+    """Not greedy: token identity says nothing and is not asked."""
     concurrency: int
     prompts: int
     repeats: int
@@ -129,9 +134,12 @@ def _row(result: Result, workload: str, concurrency: int) -> Row | Gap:
         return Gap(workload, concurrency, "the engine reported no speculative step")
     seed = result.settings.seed
     speedup = ratio_of_medians(tpot, seed)
+    asked = [one for one in result.prompts if one.workload == workload]
+    sampled = any(one.temperature for one in asked)
     return Row(
         workload=workload,
-        structured=any(one.structured for one in result.prompts if one.workload == workload),
+        structured=any(one.structured for one in asked),
+        sampled=sampled,
         concurrency=concurrency,
         prompts=tpot.prompts,
         repeats=repeats,
@@ -140,7 +148,7 @@ def _row(result: Result, workload: str, concurrency: int) -> Row | Gap:
         speedup=speedup,
         paired_mean=geometric_mean_ratio(tpot, seed),
         acceptance=accepted,
-        identity=compare(_tokens(base), _tokens(other)),
+        identity=compare({}, {}) if sampled else compare(_tokens(base), _tokens(other)),
         verdict=verdict(speedup),
         tpot=tpot,
         total=Paired.of(
@@ -191,6 +199,8 @@ def _facts(requests: Sequence[Measured], tpot: Floats, seed: int) -> ArmFacts:
         cut_off=sum(reply.finish_reason == "length" for reply in replies),
         unusable=len(requests) - len(usable),
         merged_chunks=sum(reply.merged_chunks for reply in replies),
+        chunks=sum(len(timing.sizes(reply)) for reply in replies),
+        client_lag=max(one.client_lag_ms for one in usable),
     )
 
 

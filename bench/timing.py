@@ -21,12 +21,16 @@ def total_ms(reply: Reply) -> float:
 
 
 def tpot_ms(reply: Reply) -> float | None:
-    """(t_last − t_first) / (tokens − tokens in the first chunk).
+    """(t_last − t_first) / (tokens − tokens in the first read).
 
+    Where a read held one chunk this is the usual definition, tokens in the first chunk. Where it
+    held more, those came before the first stamp and took no time after it.
     `None` if there is no time to divide: a single chunk, or all of them in one read.
     """
-    first, *later = _carrying(reply)
-    if not later or later[-1].read == first.read:
+    chunks = _carrying(reply)
+    first = chunks[0]
+    later = [chunk for chunk in chunks if chunk.read != first.read]
+    if not later:
         return None
     return (later[-1].at_ns - first.at_ns) / MS / sum(len(chunk.token_ids) for chunk in later)
 

@@ -11,6 +11,7 @@ from neuron.local.corpus import TASKS, Example, Outcome, held_out
 class Workload:
     name: str
     structured: bool
+    temperature: float = 0.0
 
     def examples(self, count: int, seed: int) -> list[Example]:
         return held_out(self.name, count, seed)
@@ -22,8 +23,14 @@ class Workload:
         return TASKS[self.name].check(example, text)
 
 
+# The likeliest hex digits are a loop, which any draft can follow: as a control, hex is sampled.
+SAMPLED = {"hex": 1.0}
+
+
 def catalogue() -> tuple[Workload, ...]:
-    return tuple(Workload(task.name, task.structured) for task in TASKS.values())
+    return tuple(
+        Workload(task.name, task.structured, SAMPLED.get(task.name, 0.0)) for task in TASKS.values()
+    )
 
 
 def choose(names: Sequence[str]) -> tuple[Workload, ...]:

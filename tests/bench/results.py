@@ -54,6 +54,7 @@ def measured(workload: str, prompt: int, repeat: int, arm: Arm, answer: Reply) -
         block=repeat,
         arm=arm,
         started_ns=0,
+        client_lag_ms=1.5,
         reply=answer,
         valid=True,
         exact=prompt == 0,
@@ -122,6 +123,7 @@ def result(*workloads: str, wrong: int | None = None, broken: str | None = None)
                 token_ids=(1,),
                 phrasing=0,
                 answer="",
+                temperature=one.temperature,
             )
             for one in choose(workloads)
             for index in range(3)

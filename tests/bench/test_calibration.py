@@ -88,6 +88,19 @@ async def test_a_stream_that_arrives_in_one_read_has_no_time_per_token() -> None
     assert reply.merged_chunks == 1
 
 
+async def test_chunks_that_were_held_up_before_the_first_stamp_took_no_time_after_it() -> None:
+    held = b"".join(chunk_event("x", [1]) for _ in range(9))
+    frames = [
+        Frame(0.5, held),
+        Frame(0.04, chunk_event("y", [2])),
+        Frame(0.04, chunk_event("z", [3], "stop") + usage_event(11) + DONE),
+    ]
+    reply = await observed(lambda _: frames)
+    assert reply.problem is None
+    assert reply.merged_chunks == 8
+    assert timing.tpot_ms(reply) == 40.0
+
+
 async def test_an_event_cut_inside_a_character_counts_when_it_is_whole() -> None:
     data = chunk_event("Köln", [1, 2])
     cut = data.index("ö".encode()) + 1

@@ -87,7 +87,7 @@ def test_json_is_the_result_and_nothing_else(
 ) -> None:
     with two_engines() as (urls, *_):
         assert run([*urls, *asked("sql"), "--json", "--out", str(tmp_path)]) == 0
-    assert json.loads(capsys.readouterr().out)["schema_version"] == 2
+    assert json.loads(capsys.readouterr().out)["schema_version"] == 3
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,49 @@
+"""The client's own standing still is seen, and laid to the requests it fell into."""
+
+import asyncio
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.lag import Lag, watched_lag
+
+pytestmark = pytest.mark.anyio
+STOOD_STILL_S = 0.15
+
+
+def stand_still() -> None:
+    time.sleep(STOOD_STILL_S)
+
+
+async def test_a_loop_that_stands_still_is_seen() -> None:
+    async with watched_lag() as lag:
+        await asyncio.sleep(0.02)
+        start = time.perf_counter_ns()
+        stand_still()
+        await asyncio.sleep(0.02)
+        end = time.perf_counter_ns()
+    # All but what of the watcher's own period had still to run.
+    assert lag.worst_ms(start, end) > 0.9 * 1e3 * STOOD_STILL_S
+    assert lag.worst_ms(end + 10**9, end + 2 * 10**9) == 0
+
+
+async def test_standing_still_to_the_very_end_counts() -> None:
+    async with watched_lag() as lag:
+        await asyncio.sleep(0.02)
+        start = time.perf_counter_ns()
+        stand_still()
+    assert lag.worst_ms(start, time.perf_counter_ns()) > 0.9 * 1e3 * STOOD_STILL_S
+
+
+spans = st.tuples(st.integers(0, 1000), st.integers(1, 100))
+
+
+@given(st.lists(spans), st.integers(0, 1000), st.integers(0, 200))
+def test_only_what_overlaps_a_request_counts(
+    late: list[tuple[int, int]], start: int, length: int
+) -> None:
+    end = start + length
+    overlapping = [by for at, by in late if max(at - by, start) <= min(at, end)]
+    assert Lag(late).worst_ms(start, end) == max(overlapping, default=0) / 1e6
