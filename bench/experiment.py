@@ -126,11 +126,18 @@ async def measure(
     run = secrets.token_hex(4)
     tick = _ticker(observe, len(items) * 4 * settings.rounds * len(settings.concurrency))
     for concurrency in settings.concurrency:
-        await _warm(settings, items, arms, concurrency, limits, run)
+        for target in arms:
+            count = max(settings.warmup, concurrency)
+            await _warm(settings, items, target, concurrency, count, f"{run}-warm", limits)
         for name in settings.workloads:
             chosen = [item for item in items if item.workload.name == name]
             plan = blocks(base.arm, other.arm, settings.rounds, rng)
             for number, block in enumerate(plan):
+                # This arm was idle while the other ran, and its pages and caches may be gone.
+                salt = f"{run}-settle-{name}-{number}"
+                await _warm(
+                    settings, items, targets[block.arm], concurrency, concurrency, salt, limits
+                )
                 sending = _Sending(
                     settings, targets[block.arm], concurrency, number, block, limits, run
                 )
@@ -233,29 +240,31 @@ async def _at_once(
 async def _warm(
     settings: Settings,
     items: Sequence[Item],
-    arms: tuple[Target, Target],
+    target: Target,
     concurrency: int,
+    count: int,
+    salt: str,
     limits: Limits,
-    run: str,
 ) -> None:
-    """Runs and forgets. The prompts are measured ones reversed, so that no prefix is shared."""
+    """Runs and forgets, unless the settings want no warm-up.
+
+    The prompts are measured ones reversed, so that no prefix is shared. Less than `concurrency`
+    of them would leave the largest batch cold.
+    """
+    if not settings.warmup:
+        return
+    replies: list[Reply] = []
+
+    async def one(call: Call) -> None:
+        replies.append(read_reply(await send(target, call, limits)))
+
+    tokens = min(WARMUP_TOKENS, settings.max_tokens)
     calls = [
-        Call(
-            items[index % len(items)].tokens[::-1],
-            min(WARMUP_TOKENS, settings.max_tokens),
-            f"{run}-warm-{concurrency}-{index}",
-        )
-        # Less than a full batch would leave the largest batch cold.
-        for index in range(max(settings.warmup, concurrency) if settings.warmup else 0)
+        Call(items[index % len(items)].tokens[::-1], tokens, f"{salt}-{concurrency}-{index}")
+        for index in range(count)
     ]
-    for target in arms:
-        replies: list[Reply] = []
-
-        async def one(call: Call, target: Target = target, into: list[Reply] = replies) -> None:
-            into.append(read_reply(await send(target, call, limits)))
-
-        await _at_once(concurrency, calls, one)
-        _still_answers(target, replies)
+    await _at_once(concurrency, calls, one)
+    _still_answers(target, replies)
 
 
 def _still_answers(target: Target, replies: Sequence[Reply]) -> None:

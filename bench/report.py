@@ -207,7 +207,7 @@ def _warmup(settings: Settings) -> str:
         return "no warm-up requests"
     return (
         f"{settings.warmup} warm-up requests per arm and concurrency, or as many as the "
-        "concurrency if that is more,"
+        "concurrency if that is more, and a full batch of them before each block,"
     )
 
 

@@ -82,3 +82,5 @@ async def test_the_warm_up_is_a_full_batch() -> None:
             await measure(settings, items(Noting("w", True)), arms, lambda _: None, lambda _: None)
         warm = [body for body in engine.requests if "-warm-" in body["cache_salt"]]
         assert len(warm) == 2 * expected
+        settling = [body for body in engine.requests if "-settle-" in body["cache_salt"]]
+        assert len(settling) == (4 * 3 if warmup else 0)

@@ -88,8 +88,8 @@ def test_a_signal_ends_the_engines_and_keeps_what_was_measured(
 def test_an_engine_that_dies_is_reported_with_its_log_and_the_rows_before(
     tmp_path: Path, temp: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # One warm-up, then all four of sql's requests.
-    start = InProcess(ANSWERS, refuse_after=5)
+    # One warm-up, then all four of sql's requests, in two blocks with one before each.
+    start = InProcess(ANSWERS, refuse_after=7)
     argv = ["--pair", tiny_pair(tmp_path), "-w", "sql", "-w", "json_extract", "--prompts", "2"]
     out = tmp_path / "out"
     code = run([*argv, "--warmup", "1", "--out", str(out)], Setup(start, 0.01))
