@@ -1,6 +1,6 @@
 """The printed table, and nothing that is not in the result."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
 
 from rich.box import SIMPLE_HEAD
@@ -106,20 +106,27 @@ def _evidence(rows: list[Row]) -> Table:
     return table
 
 
-def _held_up(row: Row) -> Iterator[str]:
-    """What did not come as it was made, arm by arm."""
-    for name, arm in (("plain", row.base), ("speculative", row.other)):
-        where = f"{row.workload} at concurrency {row.concurrency}, {name}: "
+def _held_up(rows: Sequence[Row]) -> Iterator[str]:
+    """What did not come as it was made."""
+    sides = [
+        (f"{row.workload} at concurrency {row.concurrency}, {name}", arm)
+        for row in rows
+        for name, arm in (("plain", row.base), ("speculative", row.other))
+    ]
+    for where, arm in sides:
         if arm.merged_chunks > MERGED_SHARE * arm.chunks:
             yield (
-                f"{where}{arm.merged_chunks} of {arm.chunks} chunks came together with others: "
+                f"{where}: {arm.merged_chunks} of {arm.chunks} chunks came together with others: "
                 "TTFT and step gap tell of what held them up, not of the engine's steps."
             )
-        if arm.client_lag > LAG_MS:
-            yield (
-                f"{where}the bench itself stood still for up to {arm.client_lag:.0f} ms and could "
-                "stamp nothing."
-            )
+    late = [(where, arm.client_lag) for where, arm in sides if arm.client_lag > LAG_MS]
+    if late:
+        where, worst = max(late, key=lambda one: one[1])
+        yield (
+            f"The bench itself stood still for more than {LAG_MS:g} ms at least once in "
+            f"{len(late)} of {len(sides)} sides of a row and could stamp nothing, at worst for "
+            f"{worst:.0f} ms ({where})."
+        )
 
 
 def _both(row: Row, show: Callable[[ArmFacts], str]) -> str:
@@ -148,8 +155,7 @@ def _notes(result: Result, summary: Summary) -> Iterator[str]:
                 f"{found.repeat} differs first at token {found.position}: plain "
                 f"{found.base_token}, speculative {found.other_token} ({kind})."
             )
-    for row in summary.rows:
-        yield from _held_up(row)
+    yield from _held_up(summary.rows)
     yield (
         "TPOT = (last − first chunk) / (tokens − tokens in the first read), median over requests. "
         "Speedup = ratio of medians, plain over speculative; paired mean = geometric mean of "

@@ -78,6 +78,27 @@ def test_a_busy_machine_is_named() -> None:
     )
 
 
+def test_what_was_held_up_is_named_and_the_worst_lag_once() -> None:
+    found = result("sql", "json_extract")
+    first, second, *rest = found.requests
+    assert (first.arm, first.workload) == ("plain", "sql")
+    together = [chunk.model_copy(update={"read": 1}) for chunk in first.reply.chunks[1:4]]
+    chunks = (first.reply.chunks[0], *together, *first.reply.chunks[4:])
+    held = first.model_copy(
+        update={
+            "reply": first.reply.model_copy(update={"chunks": chunks}),
+            "client_lag_ms": 300.0,
+        }
+    )
+    late = second.model_copy(update={"client_lag_ms": 30.0})
+    found = found.model_copy(update={"requests": (held, late, *rest)})
+    told = render_report(found, summarise(found))
+    assert "sql at concurrency 1, plain: 2 of 78 chunks came together with others" in told
+    assert "more than 20 ms at least once in 2 of 4 sides of a row" in told
+    assert "at worst for 300 ms (sql at concurrency 1, plain)" in told
+    assert told.count("stood still") == 1
+
+
 def test_faster_is_asked_of_structured_workloads_where_there_are_any(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
