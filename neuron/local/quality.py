@@ -145,8 +145,8 @@ def _table(rows: Sequence[Quality]) -> Table:
     return table
 
 
-async def _run(url: str, model: str, prompts: int, seed: int) -> list[Answer]:
-    examples = [example for task in TASKS for example in held_out(task, prompts, seed)]
+async def _run(url: str, model: str, tasks: Sequence[str], prompts: int, seed: int) -> list[Answer]:
+    examples = [example for task in tasks for example in held_out(task, prompts, seed)]
     with Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task("answers", total=len(examples))
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
@@ -156,14 +156,29 @@ async def _run(url: str, model: str, prompts: int, seed: int) -> list[Answer]:
 @click.command()
 @click.argument("url")
 @click.option("--model", default="local", show_default=True)
+@click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    type=click.Choice(list(TASKS)),
+    help="Only this one; may be given again.",
+)
 @click.option("--prompts", default=50, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True, help="Of the held-out prompts.")
 @click.option("--json", "as_json", is_flag=True, help="Rows as JSON instead of a table.")
 @click.option("--wrong", is_flag=True, help="Also print every answer that is not exact.")
-def main(url: str, model: str, prompts: int, seed: int, as_json: bool, wrong: bool) -> None:
+def main(
+    url: str,
+    model: str,
+    tasks: tuple[str, ...],
+    prompts: int,
+    seed: int,
+    as_json: bool,
+    wrong: bool,
+) -> None:
     """Ask the engine at URL (not the gateway: it hides token ids) PROMPTS of each task."""
     try:
-        answers = asyncio.run(_run(url, model, prompts, seed))
+        answers = asyncio.run(_run(url, model, tasks or tuple(TASKS), prompts, seed))
     except httpx.HTTPError as error:
         raise click.ClickException(f"The engine at {url} did not answer: {error!r}") from error
     rows = by_task(answers)
