@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from neuron.commands.check import check
+from neuron.commands.preflight import preflight
 from neuron.errors import ModelNotFoundError, SpecserveError
 from neuron.launch import MAX_PORT, Command, Endpoint, expected, render
 from neuron.models import KNOWN_MODELS, locate
@@ -121,6 +122,7 @@ def _where(name: str) -> str | None:
 
 
 main.add_command(check)
+main.add_command(preflight)
 
 
 if __name__ == "__main__":
