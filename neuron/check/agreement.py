@@ -106,7 +106,8 @@ def _buckets(subject: Subject, part: Part, origin: str) -> Iterator[Finding]:
         where = f"Key {part.at(key)!r} in {origin}"
         if not _ascends(ladder):
             yield BUCKETS(
-                part.at(key), f"{where} is no ascending list of lengths: {ladder}; sort it."
+                part.at(key),
+                f"{where} is {ladder!r}, and must be an ascending list of lengths; write it so.",
             )
             continue
         if ladder[-1] != limit:

@@ -129,6 +129,8 @@ def _object(text: str, origin: str) -> Mapping[str, Any]:
         value = json.loads(text)
     except ValueError as error:
         raise PairError(f"{origin} is not JSON: {error}; give one JSON object.") from error
+    except RecursionError as error:
+        raise PairError(f"{origin} is nested too deeply; give one JSON object.") from error
     if not isinstance(value, dict):
         raise PairError(f"{origin} holds no JSON object, but {text[:40]}; give one in braces.")
     return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from neuron.check.findings import Rule, Severity
 from neuron.check.view import Guard, View
@@ -12,6 +12,7 @@ CONFIG = source(NXDI, "models/config.py", "X")
 BASE = source(NXDI, "models/model_base.py")
 LOADER = source(AWS_PLUGIN, "worker/neuronx_distributed_model_loader.py")
 
+SAMPLER = "on_device_sampling_config"
 KERNELS = ("qkv_kernel_enabled", "mlp_kernel_enabled", "attn_block_tkg_nki_kernel_enabled")
 PARALLEL = ("cp_degree", "attention_dp_degree", "pp_degree", "ep_degree")
 
@@ -30,6 +31,13 @@ def _guard(
 
 
 GUARDS = (
+    _guard(
+        "sampler-object",
+        "on_device_sampling_config",
+        lambda view: not isinstance(view.values.get(SAMPLER), Mapping | None),
+        "a sampling configuration that is neither an object nor null",
+        'is no object, and NxDI builds its sampler from one; write {"do_sample": false}',
+    ),
     _guard(
         "sampler-missing",
         "on_device_sampling_config",

@@ -113,6 +113,7 @@ BAD: Mapping[str, Bad] = {
     "overrides-unread": Bad(config={"fused_qkv": True}),
     "saved-artefact": Bad(AWS, config={"neuron_config": {}, "fused_spec_config": None}),
     "draft-overrides": aws({"draft_overrides": {"on_device_sampling_config": {}}}),
+    "sampler-object": aws({"on_device_sampling_config": [1]}),
     "sampler-missing": aws({"on_device_sampling_config": None}),
     "sampler-samples": sampler(do_sample=True),
     "sampler-dynamic": sampler(dynamic=True),

@@ -69,7 +69,13 @@ def test_a_configuration_is_checked_from_a_file(aws_pair: str, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("[1]", "holds no JSON object"), ("{", "is not JSON"), ("\xff", "cannot be read")],
+    [
+        ("[1]", "holds no JSON object"),
+        ("{", "is not JSON"),
+        ("\xff", "cannot be read"),
+        ('{"a":' * 9999, "is nested too deeply"),
+    ],
+    ids=["list", "broken", "bytes", "deep"],
 )
 def test_what_is_no_json_object_is_one_sentence(text: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
