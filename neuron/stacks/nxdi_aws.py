@@ -1,6 +1,6 @@
 """AWS's own plugin, vllm-neuron 0.5: greedy only, and without counters when it speculates.
 
-Source: the published 0.5.0 code (PLUG05), neuron-reference.md §1.b and §9.1.
+Source: the published 0.5.0 code, whn09/vllm-neuron@3afb0a9; docs/nxdi.md has it flag by flag.
 """
 
 from __future__ import annotations
@@ -8,11 +8,49 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from neuron.evidence import AWS_PLUGIN, source
+from neuron.pair import Pair
+from neuron.plugin.fused import rows_for
 from neuron.plugin.nxdi_config import SAMPLING
-from neuron.plugin.nxdi_settings import NxdiSettings
+from neuron.plugin.nxdi_settings import ROWS, NxdiSettings
+from neuron.stacks.capabilities import PLAIN, SAMPLED, Capabilities, lacking
 
 OVERRIDES = "override_neuron_config"
 """With underscores. The spelling of AWS's documentation, with dashes, is not read."""
+
+
+LOADER = source(AWS_PLUGIN, "worker/neuronx_distributed_model_loader.py")
+PLATFORM = source(AWS_PLUGIN, "platform.py")
+LACKS = (
+    lacking(
+        "its graph is compiled static and greedy, so what a request asks for is ignored",
+        LOADER,
+        *SAMPLED,
+    )
+    | lacking("sampling on the device drops the mask, with a log line", LOADER, "grammar")
+    | lacking("sampling is on the device, and logits stay there", LOADER, "logprobs")
+    | lacking(
+        "its slot list is wrong across blocks with a plain draft",
+        source(AWS_PLUGIN, "worker"),
+        "prefix_caching",
+    )
+    | lacking("NxDI raises NotImplementedError for it", PLATFORM, "chunked_prefill")
+    | lacking("it does not combine LoRA with speculation", LOADER, "lora")
+    | lacking("it never announces drafts, so vLLM counts none", LOADER, "spec_metrics")
+)
+
+
+def capabilities(pair: Pair, *, plain: bool) -> Capabilities:
+    """The plain engine is compiled as greedily as the speculative one, so that the two compare."""
+    return Capabilities(
+        stack="nxdi",
+        plugin="vllm-neuron",
+        lacks=LACKS | (lacking(PLAIN, LOADER, "speculation") if plain else {}),
+        max_draft_tokens=0 if plain else ROWS[-1] - 1,
+        counts_target=True,
+        reserved_tokens=0 if plain else rows_for(pair.num_draft_tokens),
+        run="never",
+    )
 
 
 def arguments(settings: NxdiSettings) -> list[str]:

@@ -69,9 +69,9 @@ def test_exit_3_for_weights_that_are_not_there(pair_file: Path) -> None:
 
 def test_exit_4_for_an_engine_that_cannot_start(pair_file: Path) -> None:
     pair_file.write_text(pair_file.read_text().replace('"cpu"', '"legacy"'))
-    result = run("launch", str(pair_file), "--dry-run")
+    result = run("launch", str(pair_file))
     assert result.exit_code == 4
-    assert "'legacy'" in result.stderr
+    assert "needs a Neuron device" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

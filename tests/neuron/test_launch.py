@@ -112,9 +112,9 @@ def test_a_cache_without_a_size_is_refused(find: Callable[[str], Path], machine:
         render(changed(kv_cache_bytes=None), PORT, machine=machine, find=find)
 
 
-@pytest.mark.parametrize("stack", ["vllm-neuron", "legacy"])
-def test_a_stack_that_cannot_be_launched_says_so(stack: str) -> None:
-    with pytest.raises(LaunchError, match=rf"'{stack}'.*local"):
+@pytest.mark.parametrize("stack", ["nxdi", "vllm-neuron", "legacy"])
+def test_a_neuron_stack_needs_a_device(stack: str) -> None:
+    with pytest.raises(LaunchError, match=r"needs a Neuron device.*the pair local"):
         render(changed(stack=stack), PORT)
 
 

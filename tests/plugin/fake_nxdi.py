@@ -19,7 +19,7 @@ from neuron.plugin.nxdi_api import Nxdi
 from tests.plugin.stand_in import digests, fresh
 
 KEYS = json.loads(
-    (Path(__file__).parents[1] / "neuron/golden/nxdi_config_keys.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[2] / "neuron/check/nxdi_config_keys.json").read_text(encoding="utf-8")
 )
 VOCAB = 97
 PADDED_VOCAB = 104
