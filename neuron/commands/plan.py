@@ -159,7 +159,9 @@ def _load(question: Question, asked: Asked) -> Load | None:
     prompt, output = asked["prompt_tokens"], asked["output_tokens"]
     if asked["rate"] is None:
         if prompt is not None or output is not None:
-            raise click.UsageError("--prompt-tokens and --output-tokens describe a --rate: give it.")
+            raise click.UsageError(
+                "--prompt-tokens and --output-tokens describe a --rate: give it."
+            )
         return None
     if asked["workload"] is not None:
         kind = workload_of(question.parameters, asked["workload"])
@@ -167,8 +169,8 @@ def _load(question: Question, asked: Asked) -> Load | None:
     prompt, output = prompt or DEFAULT_PROMPT, output or DEFAULT_OUTPUT
     if prompt + output > question.max_model_len:
         raise PairError(
-            f"--max-model-len {question.max_model_len} is too short for {prompt} + {output} tokens: "
-            "raise it."
+            f"--max-model-len {question.max_model_len} is too short for {prompt} + {output} "
+            "tokens: raise it."
         )
     return Load(asked["rate"], prompt, output, asked["slo_ttft"])
 
@@ -198,7 +200,9 @@ def _answer(
         click.echo(f"Drew {plot}.", err=True)
     if write is not None:
         pair_file.write(question, found.chosen(choose), write)
-        click.echo(f"Wrote {write}; `neuron launch {write} --dry-run` prints its command.", err=True)
+        click.echo(
+            f"Wrote {write}; `neuron launch {write} --dry-run` prints its command.", err=True
+        )
 
 
 def _calibrate(known: Parameters, path: Path, out: Path | None, *, as_json: bool) -> None:

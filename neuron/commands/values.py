@@ -12,7 +12,7 @@ PER_S = {"s": 1.0, "min": 1 / 60, "h": 1 / 3600}
 NUMBER = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """To milliseconds."""
 
     name = "duration"
@@ -22,11 +22,13 @@ class Duration(click.ParamType):
     ) -> float:
         found = re.fullmatch(rf"{NUMBER}\s*({'|'.join(MS)})", str(value).strip())
         if found is None or not 0 < float(found[1]) < math.inf:
-            self.fail(f"{value!r} is no duration above 0: write it with a unit, as 15ms.", param, ctx)
+            self.fail(
+                f"{value!r} is no duration above 0: write it with a unit, as 15ms.", param, ctx
+            )
         return float(found[1]) * MS[found[2]]
 
 
-class Rate(click.ParamType):
+class Rate(click.ParamType[float]):
     """To requests per second."""
 
     name = "rate"
@@ -40,7 +42,7 @@ class Rate(click.ParamType):
         return float(found[1]) * PER_S[found[2]]
 
 
-class Counts(click.ParamType):
+class Counts(click.ParamType[tuple[int, ...]]):
     """Positive whole numbers with commas between."""
 
     name = "n,n,…"
@@ -52,7 +54,9 @@ class Counts(click.ParamType):
             return value
         parts = [part.strip() for part in str(value).split(",")]
         if not all(re.fullmatch("[0-9]{1,9}", part) and int(part) for part in parts):
-            self.fail(f"{value!r} is no list of whole numbers above 0: write 4 or 1,4,16.", param, ctx)
+            self.fail(
+                f"{value!r} is no list of whole numbers above 0: write 4 or 1,4,16.", param, ctx
+            )
         return tuple(int(part) for part in parts)
 
 
@@ -62,7 +66,7 @@ class Finite(click.FloatRange):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        number = float(super().convert(value, param, ctx))
+        number = float(super().convert(str(value), param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value!r} is no number to compute with.", param, ctx)
         return number

@@ -34,7 +34,6 @@ class Hardware(Data):
     """Of one logical core at LNC 2."""
 
     bw_core: Parameter
-    pe_ghz: Parameter
     hbm_core: Parameter
     overhead: Parameter
 
@@ -51,6 +50,8 @@ class Coefficients(Data):
     a0: Parameter
     a1: Parameter
     bw_ar: Parameter
+    pe_ghz: Parameter
+    fill: Parameter
 
     def changed(self, **values: float) -> Self:
         """The same set with other values; what was known of the old ones is kept."""

@@ -130,5 +130,6 @@ def _read(path: Path) -> _Result:
         key = ".".join(map(str, fault["loc"]))
         what = f"field {key!r}: {fault['msg']}" if key else fault["msg"]
         raise PairError(
-            f"{path} is no speedup result of `bench`: {what}; give a file that `bench --pair` wrote."
+            f"{path} is no speedup result of `bench`: {what}; give a file that "
+            "`bench --pair` wrote."
         ) from error

@@ -13,7 +13,6 @@ WEIGHT_BYTES = 2
 TILE_BYTES = 32 * 1024
 """128 × 128 weights in bf16: what the tensor engine holds at a time."""
 PHYSICAL_PER_LOGICAL = 2
-FILL_ROWS = 64
 KAPPA_T_HIDDEN = 5120
 
 
@@ -102,7 +101,8 @@ class Model:
 
     def _compute_us(self, weights: float, rows: int) -> float:
         tiles = weights / TILE_BYTES / PHYSICAL_PER_LOGICAL
-        return tiles * (FILL_ROWS + rows) / (self.hardware.pe_ghz.value * 1000)
+        c = self.coefficients
+        return tiles * (c.fill.value + rows) / (c.pe_ghz.value * 1000)
 
     def _all_reduce_us(self, tp: int, *, message: float) -> float:
         if tp == 1:

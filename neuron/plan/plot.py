@@ -69,8 +69,8 @@ def _panel(axes: Axes, answer: Answer, rows: Sequence[Candidate]) -> None:
 def _note(answer: Answer, width: float) -> str:
     asked = answer.question
     words = (
-        f"{asked.target.ref} + {asked.draft.ref} on {asked.instance_name}, context {asked.context}, "
-        f"{asked.loop} loop. Modelled (performance.md §2.2), not measured. Lines: speculative at "
-        "the best K; dotted: plain; dot: the acceptance asked about."
+        f"{asked.target.ref} + {asked.draft.ref} on {asked.instance_name}, "
+        f"context {asked.context}, {asked.loop} loop. Modelled (performance.md §2.2), "
+        "not measured. Lines: speculative at the best K; dotted: plain; dot: the acceptance asked about."
     )
     return textwrap.fill(words, round(14 * width))

@@ -87,8 +87,11 @@ def _row(one: Candidate) -> tuple[str, ...]:
 def _misfits(misfits: tuple[Misfit, ...]) -> list[str]:
     if not misfits:
         return []
+    # The first of a degree is its smallest batch.
+    first = {one.tp: one for one in reversed(misfits)}
     each = ", ".join(
-        f"TP {one.tp} batch {one.batch} ({one.memory.total:.1f} GiB)" for one in misfits
+        f"TP {tp} from batch {one.batch} ({one.memory.total:.1f} GiB)"
+        for tp, one in sorted(first.items())
     )
     return [f"Too large for a core's {misfits[0].memory.limit:.0f} GiB (modelled): {each}."]
 
@@ -98,8 +101,8 @@ def _load(answer: Answer, load: Load) -> list[str]:
     limit = "" if slo is None else f", TPOT {slo:g} ms"
     return [
         "",
-        f"For {load.rate_per_s:g} requests/s of {load.prompt_tokens} + {load.output_tokens} tokens, "
-        f"95 % within TTFT {load.slo_ttft_ms:g} ms{limit} (simulated on the modelled times):",
+        f"For {load.rate_per_s:g} requests/s of {load.prompt_tokens} + {load.output_tokens} "
+        f"tokens, 95 % within TTFT {load.slo_ttft_ms:g} ms{limit} (simulated on modelled times):",
         *map(_sized, answer.sized),
     ]
 

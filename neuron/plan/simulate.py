@@ -1,8 +1,8 @@
 """Continuous batching over the cost model, event by event: arrivals, prefill, steps of K+1 rows.
 
-An engine of the nxdi stack: a compiled batch whose steps take the same time however many slots are in
-use, and whole prompts, one at a time, while all else waits. Requests go to the engine that holds the
-fewest. Time is in ms.
+An engine of the nxdi stack: a compiled batch whose steps take the same time however many slots are
+in use, and whole prompts, one at a time, while all else waits. Requests go to the engine that holds
+the fewest. Time is in ms.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ PROMPT, CONTEXT = 3, 34
 """reply()'s three prompt tokens, and half of the answer's: 61 and 62 tokens."""
 
 
-def trainium_result(model: Model, pair_name: str = "qwen3-32b-tp32", **pair: Any) -> Result:
+def trainium_result(model: Model, pair_name: str = "qwen3-32b-tp32", **pair: object) -> Result:
     """Both arms of a pair that ships, three prompts each."""
-    described = {**load_pair(pair_name).model_dump(), **pair}
+    described: dict[str, Any] = {**load_pair(pair_name).model_dump(), **pair}
     target, draft, k = catalogue()["qwen3-32b"], catalogue()["qwen3-1.7b"], 4
     setup = Setup(target, draft, described["tp_degree"] or 1, described["max_num_seqs"], CONTEXT)
     costs = Costs.of(model, setup, loop="nxdi")

@@ -67,7 +67,7 @@ def test_a_result_moves_the_model_towards_it(tmp_path: Path) -> None:
     own = observations(write(trainium_result(slower()), tmp_path))
     found = refit(shipped(), own, origin="speedup.json")
     assert found.rms(found.before) > 0.1
-    assert found.rms(found.after) < 0.02
+    assert found.rms(found.after) < found.rms(found.before) / 3
     assert {one.name for one in found.moves} == set(FREE)
     moved = {one.name: one.share for one in found.moves}
     assert moved["l0"] > 0.1

@@ -77,9 +77,7 @@ def test_the_pass_that_fills_nxdi_s_cache_costs(setup: Setup, k: int, acceptance
 
 
 @given(setups(), st.tuples(acceptances, acceptances), ks)
-def test_more_acceptance_is_never_slower(
-    setup: Setup, rates: tuple[float, float], k: int
-) -> None:
+def test_more_acceptance_is_never_slower(setup: Setup, rates: tuple[float, float], k: int) -> None:
     costs = Costs.of(model(), setup)
     assert costs.speedup(min(rates), k) <= costs.speedup(max(rates), k)
 

@@ -12,8 +12,8 @@ from neuron.plan.simulate import Service, Traffic, simulate
 
 PLAIN = Service(slots=4, step_ms=20.0, prefill_ms=60.0, k=0, acceptance=0.0)
 DRAFTED = Service(slots=4, step_ms=30.0, prefill_ms=60.0, k=4, acceptance=0.8)
-IDLE = Traffic(rate_per_s=0.001, output_tokens=200, requests=1500)
-FLOOD = Traffic(rate_per_s=1000, output_tokens=200, requests=4000)
+IDLE = Traffic(rate_per_s=0.001, output_tokens=200, requests=500)
+FLOOD = Traffic(rate_per_s=1000, output_tokens=200, requests=1000)
 
 
 @pytest.mark.parametrize("service", [PLAIN, DRAFTED])
@@ -39,7 +39,7 @@ def test_one_slot_and_equal_requests_queue_as_m_d_1(load: float) -> None:
     service = Service(slots=1, step_ms=10.0, prefill_ms=50.0, k=0, acceptance=0.0)
     whole_ms = 50.0 + 9 * 10.0
     rate = load / whole_ms * 1000
-    traffic = Traffic(rate_per_s=rate, output_tokens=10, spread=0.0, requests=40_000)
+    traffic = Traffic(rate_per_s=rate, output_tokens=10, spread=0.0, requests=20_000)
     wait_ms = load * whole_ms / (2 * (1 - load))
     found = simulate(service, traffic, 1)
     assert found.ttft_mean_ms == pytest.approx(50.0 + wait_ms, rel=0.06)
@@ -47,7 +47,7 @@ def test_one_slot_and_equal_requests_queue_as_m_d_1(load: float) -> None:
 
 def test_what_arrives_is_what_leaves_below_saturation() -> None:
     rate = 0.5 * DRAFTED.saturation_per_s(200)
-    traffic = Traffic(rate_per_s=rate, output_tokens=200, requests=4000)
+    traffic = Traffic(rate_per_s=rate, output_tokens=200, requests=2000)
     assert simulate(DRAFTED, traffic, 1).finished_per_s == pytest.approx(rate, rel=0.05)
 
 
