@@ -61,12 +61,15 @@ class Counts(click.ParamType[tuple[int, ...]]):
 
 
 class Finite(click.FloatRange):
-    """A range that NaN is outside of."""
+    """A range that NaN is outside of, as no comparison says."""
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        number = float(super().convert(str(value), param, ctx))
+        try:
+            number = float(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no number.", param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is no number to compute with.", param, ctx)
-        return number
+        return float(super().convert(number, param, ctx))

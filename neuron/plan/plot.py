@@ -31,6 +31,8 @@ def draw(answer: Answer, path: Path) -> None:
     for axes, batch in zip(panels, batches, strict=True):
         _panel(axes, answer, [one for one in answer.grid.candidates if one.batch == batch])
         axes.set_title(f"batch {batch}", loc="left")
+    # The panels share the axis: only now is its upper end known.
+    panels[0].set_ylim(bottom=0)
     panels[0].set_ylabel("ms per token (TPOT), modelled")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", ncols=len(labels), frameon=False)
@@ -61,7 +63,6 @@ def _panel(axes: Axes, answer: Answer, rows: Sequence[Candidate]) -> None:
         )  # fmt: skip
     axes.set_xlabel("acceptance of a draft")
     axes.set_xlim(ACCEPTANCES[0], 1.0)
-    axes.set_ylim(bottom=0)
     axes.grid(axis="y", linewidth=0.4)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -71,6 +72,6 @@ def _note(answer: Answer, width: float) -> str:
     words = (
         f"{asked.target.ref} + {asked.draft.ref} on {asked.instance_name}, "
         f"context {asked.context}, {asked.loop} loop. Modelled (performance.md §2.2), "
-        "not measured. Lines: speculative at the best K; dotted: plain; dot: the acceptance asked about."
+        "not measured. Lines: speculative at the best K; dotted: plain; dot: the one asked about."
     )
     return textwrap.fill(words, round(14 * width))

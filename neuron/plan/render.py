@@ -112,7 +112,7 @@ def _sized(one: Sized) -> str:
         f"K = {one.service.k}" if one.service.k else "plain"
     )
     figures = (
-        f"TTFT p95 {one.outcome.ttft_p95_ms:.0f} ms, TPOT p95 {one.outcome.tpot_p95_ms:.1f} ms "
+        f"TTFT p95 {one.outcome.ttft_p95_ms:.0f} ms, TPOT p95 {one.outcome.tpot_p95_ms:.2f} ms "
         f"(modelled), {one.utilisation:.0%} of saturation"
     )
     if one.instances is None:

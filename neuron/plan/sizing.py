@@ -18,6 +18,8 @@ SPARE = 4
 """Beyond so many times what saturation asks for, a shortfall is not of capacity."""
 MAX_ENGINES = 128
 """Simulated at once: a larger fleet is many such groups, each with its share of the arrivals."""
+BUSY = 0.95
+"""The most that is asked of an engine: nearer to saturation no run is long enough for the queue."""
 PRECISION = 100
 """The search ends within one part in so many."""
 
@@ -72,9 +74,9 @@ def service_of(question: Question, load: Load, one: Candidate) -> Service:
 
 
 def least_instances(question: Question, load: Load, one: Candidate) -> int:
-    """Fewer could not even finish what arrives."""
+    """Fewer could not finish what arrives, or only just."""
     engine = service_of(question, load, one).saturation_per_s(load.output_tokens)
-    return max(1, math.ceil(load.rate_per_s / (one.replicas * engine)))
+    return max(1, math.ceil(load.rate_per_s / (BUSY * one.replicas * engine)))
 
 
 def size(question: Question, load: Load, one: Candidate) -> Sized:

@@ -46,7 +46,7 @@ def test_the_plan_as_it_is_printed() -> None:
 
 
 def test_every_line_with_a_trainium_s_time_says_modelled() -> None:
-    asked = (*LARGE, "--acceptance", "0.85", "--slo-tpot", "15ms", "--rate", "5/s")
+    asked = (*LARGE, "--acceptance", "0.85", "--slo-tpot", "15ms", "--rate", "5/s", "--tp", "16,32")
     lines = plan(*asked).stdout.splitlines()
     table = [line for line in lines if line[:4].strip().isdigit()]
     assert len(table) > 5
@@ -189,7 +189,17 @@ def test_the_plot_is_a_picture(tmp_path: Path, name: str) -> None:
 
 
 def test_a_rate_gives_instances_that_keep_the_limits() -> None:
-    asked = (*LARGE, "--workload", "json_extract", "--slo-tpot", "20ms")
+    asked = (
+        *LARGE,
+        "--workload",
+        "json_extract",
+        "--slo-tpot",
+        "20ms",
+        "--tp",
+        "16",
+        "--batch",
+        "4",
+    )
     few = data(*asked, "--rate", "5/s")["sized"]
     many = data(*asked, "--rate", "50/s")["sized"]
     for one in (few[0], many[0]):
@@ -201,9 +211,10 @@ def test_a_rate_gives_instances_that_keep_the_limits() -> None:
 
 
 def test_limits_below_one_prefill_are_kept_by_no_number() -> None:
-    answer = data(*LARGE, "--rate", "1/s", "--slo-ttft", "1ms")
+    asked = (*LARGE, "--rate", "1/s", "--slo-ttft", "1ms", "--tp", "64", "--batch", "4")
+    answer = data(*asked)
     assert [one["instances"] for one in answer["sized"]] == [None] * len(answer["sized"])
-    text = plan(*LARGE, "--rate", "1/s", "--slo-ttft", "1ms").stdout
+    text = plan(*asked).stdout
     assert "no number of instances keeps the limits" in text
 
 
