@@ -59,7 +59,13 @@ def test_a_config_with_other_keys_and_no_head_dim_gives_the_catalogue_s_shape(
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps(QWEN2_CONFIG))
     ours = catalogue()["qwen2.5-0.5b"]
-    for ref in (tmp_path, tmp_path / "config.json", str(tmp_path), QWEN2_CONFIG):
+    refs: tuple[Path | str | dict[str, Any], ...] = (
+        tmp_path,
+        tmp_path / "config.json",
+        str(tmp_path),
+        QWEN2_CONFIG,
+    )
+    for ref in refs:
         found = Geometry.of_config(ref)
         assert found.model_copy(update={"source": ours.source}) == ours
     assert Geometry.of_config(tmp_path).source == str(tmp_path / "config.json")

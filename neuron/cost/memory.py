@@ -1,0 +1,51 @@
+"""What a pair takes of a logical core's memory: neuron-reference.md §2.6 and §9."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neuron.catalogue import Geometry
+from neuron.cost.parameters import Hardware
+from neuron.cost.step import cache_bytes, head_bytes, layer_bytes
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Memory:
+    """GiB per logical core."""
+
+    weights: float
+    cache: float
+    overhead: float
+    limit: float
+
+    @property
+    def total(self) -> float:
+        return self.weights + self.cache + self.overhead
+
+    @property
+    def fits(self) -> bool:
+        return self.total <= self.limit
+
+
+def memory(
+    models: tuple[Geometry, ...], tp: int, *, batch: int, max_model_len: int, hardware: Hardware
+) -> Memory:
+    """Caches are as long as the pair allows, whatever is in them: NxDI allots them whole."""
+    weights = sum(
+        one.num_hidden_layers * layer_bytes(one, tp)
+        # Embedding and head are two shards even where they are tied.
+        + 2 * head_bytes(one, tp)
+        for one in models
+    )
+    cache = sum(
+        one.num_hidden_layers * cache_bytes(one, tp, positions=max_model_len, batch=batch)
+        for one in models
+    )
+    return Memory(
+        weights=weights / GIB,
+        cache=cache / GIB,
+        overhead=hardware.overhead.value,
+        limit=hardware.hbm_core.value,
+    )

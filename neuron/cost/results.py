@@ -1,0 +1,135 @@
+"""Observations out of a result file of `bench`: one for each arm and concurrency.
+
+Only what is needed is read, and nothing of `bench` imported: the dependency points the other way.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from neuron.cost.observation import Observation
+from neuron.cost.shapes import shape_of
+from neuron.errors import PairError
+
+NS_PER_MS = 1e6
+MIN_STEPS = 20
+"""A request with fewer says little about a step: its first and last are not like the rest."""
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+class _Chunk(_Read):
+    at_ns: int
+    token_ids: tuple[int, ...]
+
+
+class _Reply(_Read):
+    chunks: tuple[_Chunk, ...]
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    problem: str | None = None
+
+    def gaps_ms(self) -> list[float]:
+        """A step's duration each, whatever number of tokens it emitted."""
+        stamps = [chunk.at_ns for chunk in self.chunks if chunk.token_ids]
+        return [(later - earlier) / NS_PER_MS for earlier, later in pairwise(stamps)]
+
+
+class _Request(_Read):
+    arm: str
+    concurrency: int
+    reply: _Reply
+
+
+class _Pair(_Read):
+    name: str
+    stack: str
+    target: str
+    draft: str | None = None
+    num_draft_tokens: int
+    max_num_seqs: int
+    tp_degree: int | None = None
+
+
+class _Provenance(_Read):
+    pair: _Pair | None
+
+
+class _Result(_Read):
+    schema_version: Literal[3]
+    kind: Literal["speedup"]
+    provenance: _Provenance
+    requests: tuple[_Request, ...]
+
+
+def observations(path: Path) -> list[Observation]:
+    """Raises PairError for a file that the model of Trainium cannot be fitted to."""
+    result = _read(path)
+    pair = result.provenance.pair
+    if pair is None:
+        raise PairError(
+            f"Field 'provenance.pair' in {path} is empty, so its degree and batch are not known: "
+            "run `bench --pair` with the pair's file."
+        )
+    if pair.stack == "cpu" or pair.tp_degree is None:
+        raise PairError(
+            f"Field 'provenance.pair.stack' in {path} is {pair.stack!r}: the model is of Trainium2 "
+            "and is fitted to results from there only; run `bench` on a trn2 instance."
+        )
+    cells: dict[tuple[str, int], list[_Reply]] = {}
+    for request in result.requests:
+        if request.reply.problem is None and len(request.reply.gaps_ms()) >= MIN_STEPS:
+            cells.setdefault((request.arm, request.concurrency), []).append(request.reply)
+    found = [
+        _observation(pair, arm, concurrency, replies, path)
+        for (arm, concurrency), replies in sorted(cells.items())
+        if arm in ("plain", "speculative") and (arm == "plain" or pair.draft is not None)
+    ]
+    if not found:
+        raise PairError(
+            f"Field 'requests' in {path} has no usable answer of more than {MIN_STEPS} steps: "
+            "run `bench` with longer answers."
+        )
+    return found
+
+
+def _observation(
+    pair: _Pair, arm: str, concurrency: int, replies: list[_Reply], path: Path
+) -> Observation:
+    held = [(one.prompt_tokens or 0) + (one.completion_tokens or 0) / 2 for one in replies]
+    speculative = arm == "speculative"
+    return Observation(
+        name=f"{pair.name}, {arm}, concurrency {concurrency}",
+        target=shape_of(pair.target),
+        tp=pair.tp_degree or 1,
+        # The compiled batch: slots without a request take part in each step.
+        batch=pair.max_num_seqs,
+        context=round(median(held)),
+        measured_ms=median(median(one.gaps_ms()) for one in replies),
+        source=f"{path}, {len(replies)} requests",
+        draft=shape_of(pair.draft) if speculative and pair.draft else None,
+        k=pair.num_draft_tokens if speculative else 0,
+        loop="nxdi" if pair.stack == "nxdi" else "generic",
+    )
+
+
+def _read(path: Path) -> _Result:
+    try:
+        return _Result.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise PairError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, fault["loc"]))
+        what = f"field {key!r}: {fault['msg']}" if key else fault["msg"]
+        raise PairError(
+            f"{path} is no speedup result of `bench`: {what}; give a file that "
+            "`bench --pair` wrote."
+        ) from error
