@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from neuron.commands.align import align
 from neuron.errors import ModelNotFoundError, SpecserveError
 from neuron.launch import MAX_PORT, Command, Endpoint, expected, render
 from neuron.models import KNOWN_MODELS, locate
@@ -118,6 +119,8 @@ def _where(name: str) -> str | None:
     except ModelNotFoundError:
         return None
 
+
+main.add_command(align)
 
 if __name__ == "__main__":
     main()
