@@ -112,10 +112,10 @@ def _resized(
     source: Checkpoint, rows: int, known: set[int], advance: Advance
 ) -> tuple[Padding | None, dict[str, Resized]]:
     if rows < source.vocab:
-        matrices = (source.head, *source.inputs)
+        matrices = (source.head, *source.inputs, *source.copies)
         return None, {matrix.name: Resized(matrix, rows, b"") for matrix in matrices}
     padding = head_padding(source.head, known, advance)
-    fills = {source.head: padding.row}
+    fills = dict.fromkeys((source.head, *source.copies), padding.row)
     fills |= {matrix: mean_padding(matrix, advance) for matrix in source.inputs}
     return padding, {matrix.name: Resized(matrix, rows, row) for matrix, row in fills.items()}
 

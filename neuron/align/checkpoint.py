@@ -30,7 +30,9 @@ class Checkpoint:
     head: Tensor
     """[vocab, hidden]; the embedding itself where they are tied."""
     inputs: tuple[Tensor, ...]
-    """The other matrices with a row per id."""
+    """An input matrix of its own, where they are not tied."""
+    copies: tuple[Tensor, ...]
+    """A tied head that is stored although it is the embedding: loaders may compare the two."""
 
     @property
     def nbytes(self) -> int:
@@ -57,8 +59,15 @@ def open_checkpoint(folder: Path) -> Checkpoint:
                 f"{HEAD} can be aligned: take the draft before it was quantised."
             )
     head = tensors[EMBEDDING if tied else HEAD]
-    inputs = tuple(tensors[name] for name in wanted if name != head.name)
-    return Checkpoint(folder, config, vocab, shards, index, head, inputs)
+    others = tuple(tensors[name] for name in wanted if name != head.name)
+    inputs, copies = ((), others) if tied else (others, ())
+    for copy in copies:
+        if (copy.dtype, copy.shape) != (head.dtype, head.shape):
+            raise PairError(
+                f"The draft in {folder} is tied, and yet its {copy.name} is of another kind than "
+                f"its {head.name}: set tie_word_embeddings to what it is, or remove the one."
+            )
+    return Checkpoint(folder, config, vocab, shards, index, head, inputs, copies)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -20,6 +20,10 @@ sum(a_i w_i) = mean + C C⁻¹ e. They are computed here for every row, in float
 decides: positive, and the above holds for the row as it is stored. What float64 leaves open is at
 most RESIDUAL of the largest value, far below one rounding of a float32 logit.
 
+The weights stay near 1 / n if e·C⁻¹e is small, which the nearest numbers do not see to where some
+directions vary much less than others. So numbers are rounded one after the other, coarsest first,
+and each makes up for the errors before it (Babai's nearest plane, in the metric of C⁻¹).
+
 Where that fails (a head whose rows hardly differ in some direction, say), the padded rows are exact
 copies of a row whose id no tokenizer knows. That is a point of the hull too: it ties only where the
 draft would have proposed an id that is no token, and torch's argmax takes the lower id there.
@@ -41,6 +45,8 @@ from neuron.errors import PairError
 
 RESIDUAL = 1e-12
 LEAST_WEIGHT = 0.01
+FLAT = 1e-13
+"""Share of the largest variance below which a direction counts as not varying."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,15 @@ def head_padding(head: Tensor, known: Collection[int], advance: Advance) -> Padd
     Reads the head twice. Raises PairError where there is no such row to be had.
     """
     mean, covariance = _moments(head, advance)
-    row = encode(mean, head.dtype)
-    weights = _weights(head, mean, covariance, decode(row, head.dtype) - mean, advance)
+    values, vectors = np.linalg.eigh(covariance)
+    # Rows that are all alike have no variance at all.
+    values = np.maximum(values, max(values[-1] * FLAT, 1e-30))
+    spread = np.sqrt(np.maximum(covariance.diagonal(), 0))
+    row = _rounded(mean, spread, (vectors / np.sqrt(values)).T, head.dtype)
+    moved = decode(row, head.dtype) - mean
+    slope = vectors @ ((vectors.T @ moved) / values)
+    left = float(np.abs(covariance @ slope - moved).max())
+    weights = _weights(head, mean, slope, left, advance)
     if weights is not None:
         return Padding(row, weights)
     unknown = next((i for i in reversed(range(head.shape[0])) if i not in known), None)
@@ -96,21 +109,32 @@ def _moments(matrix: Tensor, advance: Advance) -> tuple[Array, Array]:
     return origin + offset, squares / rows - np.outer(offset, offset)
 
 
+def _rounded(mean: Array, spread: Array, root: Array, dtype: str) -> bytes:
+    """A point p of `dtype` near `mean` [d], as the length of root (p - mean) says; root [d, d].
+
+    No number moves further than the column's standard deviation, `spread` [d], and one rounding.
+    """
+    order = np.argsort(np.abs(mean))
+    triangle: Array = np.linalg.qr(root[:, order]).R
+    point, moved = mean.copy(), np.zeros_like(mean)
+    for i in reversed(range(len(mean))):
+        column = order[i]
+        shift = -triangle[i, i + 1 :] @ moved[i + 1 :] / triangle[i, i]
+        shift = min(max(shift, -spread[column]), spread[column])
+        stored = decode(encode(mean[[column]] + shift, dtype), dtype)[0]
+        point[column], moved[i] = stored, stored - mean[column]
+    return encode(point, dtype)
+
+
 def _weights(
-    matrix: Tensor, mean: Array, covariance: Array, moved: Array, advance: Advance
+    matrix: Tensor, mean: Array, slope: Array, left: float, advance: Advance
 ) -> tuple[float, float] | None:
-    """Least and largest weight, times n, of mean + moved. None: no proof."""
-    values, vectors = np.linalg.eigh(covariance)
-    some = values > values[-1] * 1e-13
-    inverse = np.zeros_like(values)
-    inverse[some] = 1 / values[some]
-    slope = vectors @ (inverse * (vectors.T @ moved))
+    """Least and largest of 1 + (w_i - mean)·slope. None: no proof, `left` being what is not met."""
     least, largest, size = np.inf, -np.inf, 0.0
     for block in blocks(matrix, advance):
         size = max(size, float(np.abs(block).max()))
         tilt = (block - mean) @ slope
         least, largest = min(least, 1 + tilt.min()), max(largest, 1 + tilt.max())
-    left = float(np.abs(covariance @ slope - moved).max())
     if left > RESIDUAL * size or least < LEAST_WEIGHT:
         return None
     return float(least), float(largest)

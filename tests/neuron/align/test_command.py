@@ -192,6 +192,11 @@ def quantised(pair: Path) -> None:
     save_file(tensors, pair / "draft" / "model.safetensors")
 
 
+def other_stored_head(pair: Path) -> None:
+    tensors = {EMBEDDING: torch.zeros(60, 6), HEAD: torch.zeros(60, 6, dtype=torch.bfloat16)}
+    save_file(tensors, pair / "draft" / "model.safetensors")
+
+
 def eight_bits(pair: Path) -> None:
     tensors = {EMBEDDING: torch.zeros(60, 6, dtype=torch.int8)}
     save_file(tensors, pair / "draft" / "model.safetensors")
@@ -214,6 +219,7 @@ def other_shape(pair: Path) -> None:
         (two_sets, "remove one"),
         (untied_without_head, f"no tensor {HEAD}"),
         (quantised, "lm_head.qweight"),
+        (other_stored_head, "is tied, and yet its lm_head.weight is of another kind"),
         (eight_bits, "dtype I8"),
         (other_shape, "shape [59, 6]"),
     ],

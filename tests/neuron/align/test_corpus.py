@@ -14,7 +14,7 @@ from tests.neuron.align.folders import write_target
 from tests.plugin.models import DRAFT, prompts
 
 ROWS, PADDED = 3072, 3200
-PROMPTS_PER_TASK = 4
+PROMPTS_PER_TASK = 2
 
 
 @pytest.fixture(scope="module")

@@ -100,6 +100,32 @@ def test_an_untied_input_matrix_gets_its_own_mean(tmp_path: Path) -> None:
     assert torch.allclose(new[EMBEDDING][60:], inputs.mean(dim=0).expand(4, 6), atol=1e-6)
 
 
+def least_weight(head: NDArray[np.float64], row: NDArray[np.float64]) -> float:
+    """Of the weights 1 + (w - mean)·x, times 1 / n, that average to `row`."""
+    away = head - head.mean(axis=0)
+    tilt = np.linalg.solve(away.T @ away / len(head), row - head.mean(axis=0))
+    return float(1 + (away @ tilt).min())
+
+
+def test_rounding_makes_up_for_its_own_errors(tmp_path: Path) -> None:
+    """Four large columns, as Qwen's outliers, and directions that vary 30 times less than others:
+    the mean with each number rounded to the nearest could not be shown to lose."""
+    rng = np.random.default_rng(0)
+    turned = np.linalg.qr(rng.standard_normal((64, 64)))[0]
+    mean = rng.standard_normal(64) * 0.005 + np.repeat([0.5, 0.0], [4, 60])
+    drawn = rng.standard_normal((2000, 64)) * np.geomspace(0.03, 0.001, 64) @ turned + mean
+    head = torch.from_numpy(drawn).to(torch.bfloat16)
+    exact = head.double().numpy()
+    nearest = torch.from_numpy(exact.mean(axis=0)).to(torch.bfloat16).double().numpy()
+    assert least_weight(exact, nearest) < 0
+    done, rows = padded(head, tmp_path)
+    assert done.padded_rows == "mean"
+    assert done.weights is not None
+    ours = rows[2000].double().numpy()
+    assert done.weights[0] == pytest.approx(least_weight(exact, ours))
+    assert done.weights[0] > 0.1
+
+
 def lost_in_rounding() -> torch.Tensor:
     """A column that one row alone has higher, by one step of bfloat16: the mean's share of it
     cannot be stored, and 0.5 is an edge of the hull, where that row's weight is 0."""
