@@ -16,6 +16,7 @@ import click
 from neuron.commands.check import check
 from neuron.commands.preflight import preflight
 from neuron.commands.plan import plan
+from neuron.commands.align import align
 from neuron.errors import ModelNotFoundError, SpecserveError
 from neuron.launch import MAX_PORT, Command, Endpoint, expected, render
 from neuron.models import KNOWN_MODELS, locate
@@ -125,6 +126,7 @@ def _where(name: str) -> str | None:
 main.add_command(check)
 main.add_command(preflight)
 main.add_command(plan)
+main.add_command(align)
 
 if __name__ == "__main__":
     main()

@@ -65,12 +65,11 @@ def vocab_size(folder: Path) -> int:
     """What `config.json` says, padding included. Raises ModelNotFoundError."""
     path = folder / "config.json"
     try:
-        size = json.loads(path.read_text(encoding="utf-8"))["vocab_size"]
+        return int(json.loads(path.read_text(encoding="utf-8"))["vocab_size"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelNotFoundError(
             f"{path} gives no vocab_size, so the folder holds no model that can be used."
         ) from error
-    return int(size)
 
 
 def _bundled(ref: str, bundled: Callable[[str], Path]) -> Path:
