@@ -27,4 +27,5 @@ def _sentence(error: OSError, where: str) -> str:
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{where} may not be written or read: {error.strerror}."
-    return f"{where} cannot be used: {error.strerror or error}."
+    said = error.strerror or " ".join(str(error).split()).rstrip(".")
+    return f"{where} cannot be used: {said}."

@@ -31,7 +31,7 @@ def pull_from_hub(
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=endpoint)
-    with _said(repo), disk(target), alone(target):
+    with disk(target), alone(target), _said(repo):
         info = api.model_info(repo, revision=revision, files_metadata=True, timeout=TIMEOUT_S)
         origin = f"hub:{repo}@{info.sha}"
         there = _there(target, origin)

@@ -17,7 +17,8 @@ REFUSED = {
         "access is denied: `neuron artefacts policy` prints what the role in use must allow"
     ),
     "PermanentRedirect": (
-        "the bucket is in another region: set AWS_REGION to the bucket's, or AWS_ENDPOINT_URL_S3"
+        "the bucket is in another region: set AWS_DEFAULT_REGION to the bucket's, or "
+        "AWS_ENDPOINT_URL_S3"
     ),
     "InvalidAccessKeyId": "the access key is not known there: check which account is in use",
     "SignatureDoesNotMatch": "the secret key is not the access key's: set both again",
@@ -82,6 +83,12 @@ def said(address: str) -> Iterator[None]:
             f"{address}: the endpoint cannot be reached, or stopped answering: check the network, "
             f"the region and AWS_ENDPOINT_URL_S3, then repeat the command, which goes on from "
             f"where it was ({_line(error)})."
+        ) from error
+    except aws.InvalidRegionError as error:
+        # What botocore says after a redirect that names no region.
+        raise StoreError(
+            f"{address}: the bucket is in another region, or the one in use is none: set "
+            f"AWS_DEFAULT_REGION to the bucket's, or AWS_ENDPOINT_URL_S3 ({_line(error)})."
         ) from error
     except aws.BotoCoreError as error:
         raise StoreError(f"{address}: {_line(error)}.") from error

@@ -126,6 +126,12 @@ class Hub(BaseHTTPRequestHandler):
             ]
             answer = {"id": "owner/model", "sha": COMMIT, "siblings": siblings}
             self.send(200, json.dumps(answer).encode(), body=body)
+        elif path == f"/api/models/owner/model/tree/{COMMIT}":
+            tree = [
+                {"type": "file", "path": name, "size": len(data), "oid": "d" * 40}
+                for name, data in self.files.items()
+            ]
+            self.send(200, json.dumps(tree).encode(), body=body)
         elif path.startswith(f"/owner/model/resolve/{COMMIT}/"):
             data = self.files[path.rpartition("/")[2]]
             self.send(200, data, body=body)
