@@ -3,6 +3,7 @@
 SpecserveError
 ├── ArtefactError          1  anything else that is the user's to fix
 │   └── UnknownVersionError 1  versions that nobody has stated and nothing here can tell
+├── AddressError           2  what is no store's address
 ├── NotPublishedError      3  nothing of that name or id in the store or folder
 ├── MismatchError          4  compiled for something else; a LaunchError
 ├── DamagedError           5  bytes that are not those of the manifest: pull or publish again
@@ -20,6 +21,10 @@ class ArtefactError(SpecserveError):
 
 class UnknownVersionError(ArtefactError):
     pass
+
+
+class AddressError(SpecserveError):
+    exit_code = 2
 
 
 class NotPublishedError(SpecserveError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from neuron.artefacts.errors import StoreError
+from neuron.artefacts.errors import AddressError
 
 Role = Literal["reader", "publisher", "pruner"]
 
@@ -26,9 +26,9 @@ KEYS: dict[Role, tuple[str, ...]] = {
 def policy(
     address: str, role: Role, *, partition: str = "aws", kms_key: str | None = None
 ) -> dict[str, Any]:
-    """For `s3://bucket/prefix` and nothing beside it. Raises StoreError for another address."""
+    """For `s3://bucket/prefix` and nothing beside it. Raises AddressError for another."""
     if not address.startswith("s3://") or not address.removeprefix("s3://").strip("/"):
-        raise StoreError(f"A policy is for S3, and {address} is no s3://bucket/prefix.")
+        raise AddressError(f"A policy is for S3, and {address} is no s3://bucket/prefix.")
     bucket, _, prefix = address.removeprefix("s3://").partition("/")
     below = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
     bucket_arn = f"arn:{partition}:s3:::{bucket}"

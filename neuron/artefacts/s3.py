@@ -13,7 +13,7 @@ from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_tr
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from neuron.artefacts.errors import DamagedError, NotPublishedError, StoreError
+from neuron.artefacts.errors import AddressError, DamagedError, NotPublishedError
 from neuron.artefacts.s3_errors import MISSING, code_of, said
 from neuron.artefacts.store import Progress, Stored, Transfer
 
@@ -47,10 +47,13 @@ class Future(Protocol):
 
 class S3Store:
     def __init__(self, address: str, *, part_bytes: int = PART_BYTES) -> None:
-        """`s3://bucket/prefix`; where and as whom is boto3's to find out. Raises StoreError."""
+        """`s3://bucket/prefix`; where and as whom is boto3's to find out.
+
+        Raises AddressError, or StoreError for a profile or region that is none.
+        """
         bucket, _, prefix = address.removeprefix("s3://").partition("/")
         if not bucket:
-            raise StoreError(f"{address} names no bucket: give s3://bucket/prefix.")
+            raise AddressError(f"{address} names no bucket: give s3://bucket/prefix.")
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._transfers = TransferConfig(

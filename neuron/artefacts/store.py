@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from neuron.artefacts.errors import StoreError
+from neuron.artefacts.errors import AddressError
 from neuron.artefacts.manifest import Kind
 
 Progress = Callable[[int], None]
@@ -93,13 +93,13 @@ def file_key(kind: Kind, id_: str, sha256: str) -> str:
 
 
 def open_store(address: str) -> Store:
-    """`s3://bucket/prefix` or a directory. Raises StoreError."""
+    """`s3://bucket/prefix` or a directory. Raises AddressError or StoreError."""
     if address.startswith("s3://"):
         from neuron.artefacts.s3 import S3Store
 
         return S3Store(address)
     if "://" in address:
-        raise StoreError(f"{address} is no store: give s3://bucket/prefix or a directory.")
+        raise AddressError(f"{address} is no store: give s3://bucket/prefix or a directory.")
     from neuron.artefacts.local import LocalStore
 
     return LocalStore(Path(address).expanduser())

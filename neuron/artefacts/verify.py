@@ -42,8 +42,8 @@ def verify(folder: Path, manifest: Manifest, progress: Progress = silent) -> Non
     wrong = wrong_files(folder, manifest.files, progress)
     if wrong:
         raise DamagedError(
-            f"{folder} is damaged, so it must not be loaded: {named(wrong)} not those of its "
-            "manifest; `pull` mends it."
+            f"{folder} is damaged, so it must not be loaded: {named(wrong)} not what its "
+            "manifest says; `pull` mends it."
         )
 
 

@@ -47,7 +47,8 @@ def _line(held: Held) -> str:
         name = f"  {manifest.name}" if manifest else ""
         return f"{start}{name}  not usable: {held.fault}"
     if manifest.key is None:
-        return f"{start}  {manifest.name}  {manifest.origin}  model {manifest.model}".rstrip()
+        words = (start, manifest.name, manifest.origin, f"model {manifest.model}")
+        return "  ".join(word for word in words if word)
     key = manifest.key
     drafts = f"K={key.num_draft_tokens}" if key.speculates else "plain"
     shape = f"tp={key.tp_degree} batch={key.max_num_seqs} len={key.max_model_len} {drafts}"

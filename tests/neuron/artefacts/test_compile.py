@@ -16,15 +16,16 @@ from neuron.artefacts import manifest as manifests
 from neuron.artefacts import versions
 from neuron.artefacts.compile import Plan, compiled, plan
 from neuron.artefacts.engine_start import EngineStartError, start_once
-from neuron.artefacts.errors import DamagedError, MismatchError
+from neuron.artefacts.errors import DamagedError, MismatchError, UnknownVersionError
 from neuron.artefacts.key import differences
 from neuron.artefacts.launch_check import check_artefact
 from neuron.artefacts.local import LocalStore
 from neuron.artefacts.publish import publish
 from neuron.cli import main
 from neuron.errors import LaunchError, ModelNotFoundError
-from neuron.launch import Command, Endpoint
+from neuron.launch import Command, Endpoint, render
 from neuron.pair import Pair, load_pair
+from neuron.stacks import nxdi_checks
 
 STAND_IN = Path(__file__).with_name("stand_in_engine.py")
 
@@ -193,6 +194,17 @@ def test_a_damaged_manifest_is_refused(ready: Plan) -> None:
     path.write_text(path.read_text().replace('"tp_degree": 32', '"tp_degree": 16'))
     with pytest.raises(DamagedError, match="seal"):
         check_artefact(ready.pair, Path, look=installed)
+
+
+def test_what_launches_an_engine_asks(ready: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No compiler is installed here, which is as far as a launch can come without a device."""
+    monkeypatch.setattr(nxdi_checks, "check_device", lambda pair: None)
+    endpoint = Endpoint(port=1)
+    with pytest.raises(UnknownVersionError, match="launch in the Neuron image"):
+        render(ready.pair, endpoint, find=Path)
+    shutil.rmtree(ready.folder)
+    assert render(ready.pair, endpoint, find=Path, compile_at_start=True).argv
+    assert render(ready.pair, endpoint, find=Path, elsewhere=True).argv
 
 
 # The command.

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from neuron.artefacts.catalogue import holdings, load
-from neuron.artefacts.errors import StoreError
+from neuron.artefacts.errors import AddressError, StoreError
 from neuron.artefacts.policy import Role, policy
 from neuron.artefacts.prune import remove
 from neuron.artefacts.publish import publish
@@ -118,5 +118,5 @@ def test_only_the_pruner_deletes_and_only_the_publisher_writes() -> None:
 
 
 def test_a_directory_has_no_policy() -> None:
-    with pytest.raises(StoreError, match="A policy is for S3"):
+    with pytest.raises(AddressError, match="A policy is for S3"):
         policy("/data/store", "reader")

@@ -12,7 +12,7 @@ import pytest
 
 from neuron.artefacts import manifest as manifests
 from neuron.artefacts.catalogue import holdings, load, resolve
-from neuron.artefacts.errors import ArtefactError, DamagedError, NotPublishedError, StoreError
+from neuron.artefacts.errors import AddressError, ArtefactError, DamagedError, NotPublishedError
 from neuron.artefacts.local import LocalStore
 from neuron.artefacts.publish import publish
 from neuron.artefacts.pull import pull
@@ -183,5 +183,5 @@ def test_what_is_young_is_not_unfinished(opened: Open, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["s3://", "gs://bucket/x", "s3:///prefix"])
 def test_what_is_no_address_is_one_sentence(address: str) -> None:
-    with pytest.raises(StoreError, match="s3://bucket/prefix"):
+    with pytest.raises(AddressError, match="s3://bucket/prefix"):
         open_store(address)
