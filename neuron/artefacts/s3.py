@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import boto3
 from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_transfer_manager
@@ -37,12 +37,6 @@ CONFIG = Config(
     max_pool_connections=PARALLEL,
     user_agent_extra="specserve",
 )
-
-
-class Future(Protocol):
-    """Of s3transfer, which has no types."""
-
-    def result(self) -> object: ...
 
 
 class S3Store:
@@ -137,7 +131,10 @@ class S3Store:
                 for transfer in transfers
             ]
             # What is gone does not stop the rest, which is kept for the next time.
-            landed = [self._has_landed(*pair) for pair in zip(transfers, futures, strict=True)]
+            landed = [
+                self._has_landed(transfer, future.result)
+                for transfer, future in zip(transfers, futures, strict=True)
+            ]
         gone = [transfer for transfer, came in zip(transfers, landed, strict=True) if not came]
         if gone:
             raise DamagedError(
@@ -186,9 +183,9 @@ class S3Store:
         )
         return manager
 
-    def _has_landed(self, transfer: Transfer, future: Future) -> bool:
+    def _has_landed(self, transfer: Transfer, wait: Callable[[], object]) -> bool:
         try:
-            future.result()
+            wait()
         except ClientError as error:
             if self._is_gone(error, transfer.key):
                 return False
