@@ -1,7 +1,7 @@
 """`neuron`: which pair runs where, and how vLLM is started for it.
 
 Data goes to stdout, progress to stderr. Exit codes: 0 done, 1 failed, 2 bad usage or bad pair,
-3 weights not there, 4 engine cannot start.
+3 weights or artefact not there, 4 engine cannot start, 5 artefact damaged, 6 store refuses.
 """
 
 from __future__ import annotations
@@ -13,24 +13,20 @@ from pathlib import Path
 
 import click
 
-from neuron.commands.check import check
-from neuron.commands.preflight import preflight
-from neuron.commands.plan import plan
 from neuron.commands.align import align
+from neuron.commands.artefacts import artefacts
+from neuron.commands.check import check
+from neuron.commands.compile import compile_command
+from neuron.commands.exit_codes import EXIT_CODES
+from neuron.commands.plan import plan
+from neuron.commands.preflight import preflight
+from neuron.commands.weights import weights
 from neuron.errors import ModelNotFoundError, SpecserveError
 from neuron.launch import MAX_PORT, Command, Endpoint, expected, render
 from neuron.models import KNOWN_MODELS, locate
 from neuron.pair import load_pair
 
 DEFAULT_PORT = 8100
-EXIT_CODES = """\b
-Exit codes:
-  0  done
-  1  failed
-  2  bad usage, or a pair that cannot work
-  3  weights not on this machine
-  4  the engine cannot start
-"""
 
 
 class OneSentenceGroup(click.Group):
@@ -63,6 +59,11 @@ def main() -> None:
     help=f"Port to listen on (default {DEFAULT_PORT}).",
 )
 @click.option("--uds", type=click.Path(path_type=Path), help="Listen on a Unix socket instead.")
+@click.option(
+    "--compile-at-start",
+    is_flag=True,
+    help="Of a Neuron stack: start without an artefact too, and compile first.",
+)
 def launch(
     pair: str,
     plain: bool,
@@ -73,6 +74,7 @@ def launch(
     host: str,
     port: int | None,
     uds: Path | None,
+    compile_at_start: bool,
 ) -> None:
     """Print or run vLLM's OpenAI server for PAIR, a shipped name or a TOML file."""
     if as_json and not dry_run:
@@ -86,7 +88,13 @@ def launch(
     # The Neuron host's folders need not be on the machine that prints its command.
     elsewhere = dry_run and chosen.stack != "cpu"
     find = expected if elsewhere else locate
-    command = render(chosen, endpoint, plain=plain, find=find, elsewhere=elsewhere)
+    command = render(
+        *(chosen, endpoint),
+        plain=plain,
+        find=find,
+        elsewhere=elsewhere,
+        compile_at_start=compile_at_start,
+    )
     if dry_run:
         click.echo(json.dumps(asdict(command), indent=2) if as_json else command.shell())
         return
@@ -123,10 +131,14 @@ def _where(name: str) -> str | None:
         return None
 
 
-main.add_command(check)
-main.add_command(preflight)
-main.add_command(plan)
 main.add_command(align)
+main.add_command(artefacts)
+main.add_command(check)
+main.add_command(compile_command)
+main.add_command(plan)
+main.add_command(preflight)
+main.add_command(weights)
+
 
 if __name__ == "__main__":
     main()

@@ -63,11 +63,13 @@ def render(
     machine: Machine | None = None,
     find: Callable[[str], Path] = locate,
     elsewhere: bool = False,
+    compile_at_start: bool = False,
 ) -> Command:
     """The exact command, with every path resolved; builds the bundled pair if it must.
 
-    `elsewhere`: for another machine, so this one's devices do not matter.
-    Raises LaunchError, ModelNotFoundError or PairError.
+    `elsewhere`: for another machine, so this one's devices and artefacts do not matter.
+    `compile_at_start`: an engine without an artefact may compile before it answers.
+    Raises LaunchError, ModelNotFoundError, PairError, or what `check_artefact` raises.
     """
     from neuron.stacks import cpu, nxdi_checks
     from neuron.stacks.registry import NEURON_STACKS
@@ -82,6 +84,10 @@ def render(
     target = find(pair.target)
     machine = machine or this_machine()
     if stack is not None:
+        if pair.stack == "nxdi" and not elsewhere:
+            from neuron.artefacts.launch_check import check_artefact
+
+            check_artefact(pair, find, plain=plain, compile_at_start=compile_at_start)
         return Command(
             argv=(str(machine.python), *stack.arguments(pair, endpoint, target, draft)),
             env=stack.environment(pair, target, draft),

@@ -74,16 +74,18 @@ def speculation(settings: NxdiSettings) -> list[str]:
     return ["--speculative-config", json.dumps(config)]
 
 
-def _additional(settings: NxdiSettings) -> dict[str, Any]:
+def overrides(settings: NxdiSettings) -> dict[str, Any]:
+    """What NxDI's configuration gets besides the plugin's own defaults."""
     return {
-        "max_prompt_length": settings.max_prompt_len,
-        OVERRIDES: {
-            "max_context_length": settings.max_prompt_len,
-            "enable_bucketing": True,
-            "context_encoding_buckets": settings.context_buckets,
-            "token_generation_buckets": settings.step_buckets,
-            "on_device_sampling_config": SAMPLING,
-            "save_sharded_checkpoint": settings.save_shards,
-            "skip_warmup": False,
-        },
+        "max_context_length": settings.max_prompt_len,
+        "enable_bucketing": True,
+        "context_encoding_buckets": settings.context_buckets,
+        "token_generation_buckets": settings.step_buckets,
+        "on_device_sampling_config": SAMPLING,
+        "save_sharded_checkpoint": settings.save_shards,
+        "skip_warmup": False,
     }
+
+
+def _additional(settings: NxdiSettings) -> dict[str, Any]:
+    return {"max_prompt_length": settings.max_prompt_len, OVERRIDES: overrides(settings)}

@@ -1,0 +1,92 @@
+"""What may be removed from a store: old, and named by nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from neuron.artefacts.catalogue import Held
+from neuron.artefacts.store import Store, file_key, manifest_key
+
+SHORTEST = timedelta(hours=24)
+"""Nothing younger is ever removed: a publish may be under way, see `publish.REUSE_WITHIN`."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    held: Held
+    remove: bool
+    why: str
+
+
+def judge(
+    holdings: Sequence[Held],
+    *,
+    now: datetime,
+    older_than: timedelta,
+    keep: Collection[str] = (),
+    retired: Collection[str] = (),
+    used: Collection[str] = (),
+) -> list[Verdict]:
+    """One verdict for each, in the same order.
+
+    `keep`: names, ids or starts of ids. `retired`: names whose newest one needs no keeping.
+    `used`: model digests that artefacts in the store are compiled for.
+    """
+    age = max(older_than, SHORTEST)
+    # A damaged newest one may be mended; until then the newest whole one is in use.
+    newest = _newest(holdings) | _newest([held for held in holdings if held.published])
+    return [_judge(held, now - age, newest, keep, retired, used) for held in holdings]
+
+
+def left_over(holdings: Iterable[Held], *, now: datetime) -> list[str]:
+    """Keys of files that a published manifest does not name: of a publisher that came second."""
+    limit = now - SHORTEST
+    keys = []
+    for held in holdings:
+        if held.manifest is None:
+            continue
+        named = {file_key(held.kind, held.id, file.sha256) for file in held.manifest.files}
+        named.add(manifest_key(held.kind, held.id))
+        keys += [one.key for one in held.objects if one.key not in named and one.modified < limit]
+    return keys
+
+
+def remove(store: Store, held: Held) -> None:
+    """The manifest first: from then on nobody begins to pull it."""
+    first = manifest_key(held.kind, held.id)
+    store.delete(sorted((one.key for one in held.objects), key=lambda key: key != first))
+
+
+def _judge(
+    held: Held,
+    limit: datetime,
+    newest: Collection[str],
+    keep: Collection[str],
+    retired: Collection[str],
+    used: Collection[str],
+) -> Verdict:
+    manifest = held.manifest
+    name = manifest.name if manifest else ""
+    if any(word == name or (len(word) >= 8 and held.id.startswith(word)) for word in keep):
+        return Verdict(held, remove=False, why="named by --keep")
+    if manifest and manifest.kind == "weights" and manifest.model in used:
+        return Verdict(held, remove=False, why="an artefact is compiled for it")
+    if held.id in newest and name not in retired:
+        return Verdict(held, remove=False, why=f"the newest of {name}")
+    if held.touched >= limit:
+        return Verdict(held, remove=False, why="young")
+    return Verdict(held, remove=True, why=held.fault or f"an older one of {name}, or retired")
+
+
+def _newest(holdings: Iterable[Held]) -> set[str]:
+    latest: dict[tuple[str, bool], Held] = {}
+    for held in holdings:
+        if held.manifest is None:
+            continue
+        key = held.manifest.key
+        group = (held.manifest.name, key is not None and key.speculates)
+        if group not in latest or held.touched > latest[group].touched:
+            latest[group] = held
+    return {held.id for held in latest.values()}

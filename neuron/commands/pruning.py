@@ -1,0 +1,107 @@
+"""`neuron artefacts prune`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from neuron.artefacts.catalogue import Held, holdings
+from neuron.artefacts.manifest import Kind
+from neuron.artefacts.prune import SHORTEST, Verdict, judge, left_over, remove
+from neuron.artefacts.store import Store
+from neuron.commands.common import AgeParam, gigabytes, json_option, show, store_option
+from neuron.commands.exit_codes import EXIT_CODES
+
+
+@click.command("prune", epilog=EXIT_CODES)
+@store_option()
+@click.option("--kind", type=click.Choice(["artefacts", "weights"]), default="artefacts")
+@click.option("--older-than", type=AgeParam(), default="30d", show_default=True)
+@click.option("--keep", multiple=True, metavar="NAME|ID", help="Never remove it; may be repeated.")
+@click.option("--retired", multiple=True, metavar="NAME", help="Its newest one needs no keeping.")
+@click.option("--yes", is_flag=True, help="Remove. Without it nothing is changed.")
+@json_option
+def prune_command(
+    store: Store,
+    kind: Kind,
+    older_than: timedelta,
+    keep: tuple[str, ...],
+    retired: tuple[str, ...],
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Say what is old and named by nothing, and with --yes remove it.
+
+    Kept is the newest of each name, what --keep names, weights that an artefact is compiled for,
+    and whatever is younger than --older-than, or than a day.
+    """
+    report, text = prune_report(
+        store, kind, datetime.now(UTC), older_than, keep=keep, retired=retired, yes=yes
+    )
+    show(as_json, report, text)
+
+
+def prune_report(
+    store: Store,
+    kind: Kind,
+    now: datetime,
+    older_than: timedelta,
+    *,
+    keep: Sequence[str],
+    retired: Sequence[str],
+    yes: bool,
+) -> tuple[dict[str, Any], str]:
+    """What is or would be done, as data and as text. Only with `yes` is anything removed."""
+    held = holdings(store, kind)
+    used = _used(holdings(store, "artefacts")) if kind == "weights" else set()
+    verdicts = judge(held, now=now, older_than=older_than, keep=keep, retired=retired, used=used)
+    extra = left_over((v.held for v in verdicts if not v.remove), now=now)
+    unfinished = list(store.unfinished(SHORTEST))
+    if yes:
+        for verdict in verdicts:
+            if verdict.remove:
+                remove(store, verdict.held)
+        store.delete(extra)
+        store.abandon(SHORTEST)
+    report = {
+        "removed": yes,
+        "verdicts": [_row(verdict) for verdict in verdicts],
+        "left_over_files": extra,
+        "unfinished_uploads": unfinished,
+    }
+    lines = [_line(verdict, yes) for verdict in verdicts]
+    lines += [f"{_verb(yes)}  {key}  left over by another publisher" for key in extra]
+    lines += [f"{_verb(yes)}  {key}  an upload that never ended" for key in unfinished]
+    if not yes and (extra or unfinished or any(verdict.remove for verdict in verdicts)):
+        lines.append("Nothing was changed: --yes removes.")
+    return report, "\n".join(lines) or f"{store.address} holds none."
+
+
+def _used(held: Sequence[Held]) -> set[str]:
+    keys = [one.manifest.key for one in held if one.manifest and one.manifest.key]
+    return {digest for key in keys for digest in (key.target, key.draft) if digest}
+
+
+def _row(verdict: Verdict) -> dict[str, Any]:
+    held = verdict.held
+    return {
+        "id": held.id,
+        "name": held.manifest.name if held.manifest else None,
+        "size": held.size,
+        "remove": verdict.remove,
+        "why": verdict.why,
+    }
+
+
+def _line(verdict: Verdict, yes: bool) -> str:
+    held = verdict.held
+    name = held.manifest.name if held.manifest else "unnamed"
+    verb = _verb(yes) if verdict.remove else "keep"
+    return f"{verb:12}  {held.id[:12]}  {gigabytes(held.size):>10}  {name}  {verdict.why}"
+
+
+def _verb(yes: bool) -> str:
+    return "removed" if yes else "would remove"

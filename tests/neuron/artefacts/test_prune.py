@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neuron.artefacts import manifest as manifests
+from neuron.artefacts.catalogue import Held, holdings
+from neuron.artefacts.content import FileEntry
+from neuron.artefacts.local import LocalStore
+from neuron.artefacts.prune import SHORTEST, judge
+from neuron.artefacts.publish import REUSE_WITHIN, publish
+from neuron.artefacts.store import Stored, manifest_key
+from tests.neuron.artefacts.examples import artefact, cli, key
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def held(name: str, days: float, tp: int, *, published: bool = True) -> Held:
+    made_key = key(tp_degree=tp)
+    entry = FileEntry(path="model.pt", size=1, sha256="a" * 64)
+    manifest = manifests.make("artefacts", name, [entry], key=made_key)
+    stored = Stored(manifest_key("artefacts", made_key.digest), 1, NOW - timedelta(days=days))
+    return Held("artefacts", made_key.digest, manifest if published else None, "", [stored])
+
+
+def removed(holdings: Sequence[Held], **options: object) -> set[str]:
+    arguments = {"now": NOW, "older_than": timedelta(days=30), **options}
+    verdicts = judge(holdings, **arguments)  # type: ignore[arg-type]
+    return {verdict.held.id for verdict in verdicts if verdict.remove}
+
+
+def test_an_old_one_goes_when_there_is_a_newer_of_its_name() -> None:
+    old, new, other = held("p", 90, 1), held("p", 40, 2), held("q", 400, 3)
+    assert removed([old, new, other]) == {old.id}
+
+
+def test_what_is_named_stays() -> None:
+    old, new = held("p", 90, 1), held("p", 40, 2)
+    assert removed([old, new], keep=["p"]) == set()
+    assert removed([old, new], keep=[old.id[:8]]) == set()
+    assert removed([old, new], retired=["p"]) == {old.id, new.id}
+    assert removed([old, new], retired=["p"], keep=[new.id]) == {old.id}
+
+
+def test_a_damaged_newest_one_stays_and_so_does_the_newest_whole_one() -> None:
+    oldest, whole = held("p", 120, 1), held("p", 90, 2)
+    damaged = replace(held("p", 40, 3), fault="damaged")
+    assert removed([oldest, whole, damaged]) == {oldest.id}
+
+
+days = st.floats(0, 400)
+
+
+@given(st.lists(days, min_size=1, max_size=8), days, st.booleans())
+def test_nothing_young_and_nothing_newest_is_ever_removed(
+    ages: list[float], older_than: float, published: bool
+) -> None:
+    all_held = [held("p", age, index + 1, published=published) for index, age in enumerate(ages)]
+    gone = removed(all_held, older_than=timedelta(days=older_than))
+    for one in all_held:
+        age = NOW - one.touched
+        assert one.id not in gone or (age > SHORTEST and age > timedelta(days=older_than))
+    if published:
+        assert max(all_held, key=lambda one: one.touched).id not in gone
+
+
+def test_a_file_that_a_publisher_may_still_use_is_never_removed() -> None:
+    assert REUSE_WITHIN < SHORTEST
+
+
+def aged(folder: Path, by: timedelta) -> None:
+    then = time.time() - by.total_seconds()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            os.utime(path, (then, then))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    """An old artefact of p, a newer one, and an old half of a third."""
+    store = LocalStore(tmp_path / "store")
+    for name, tp, age in (("old", 1, 90), ("half", 3, 80), ("new", 2, 40)):
+        folder, manifest = artefact(tmp_path / name, name="p", tp_degree=tp)
+        publish(store, folder, manifest)
+        if name == "half":
+            store.delete([manifest_key("artefacts", manifest.id)])
+        aged(tmp_path / "store" / "artefacts" / manifest.id, timedelta(days=age))
+    return store
+
+
+def test_without_yes_nothing_is_changed_and_with_it_what_was_said(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    before = {stored.key for stored in store.walk("")}
+    command = ("artefacts", "prune", "--store", store.address, "--json")
+    first = cli(*command)
+    said = json.loads(first.communicate()[0])
+    assert {stored.key for stored in store.walk("")} == before
+    doomed = {verdict["id"] for verdict in said["verdicts"] if verdict["remove"]}
+    assert (said["removed"], len(doomed)) == (False, 2)
+
+    second = cli(*command, "--yes")
+    assert json.loads(second.communicate()[0])["removed"]
+    (left,) = holdings(store, "artefacts")
+    assert left.id not in doomed
+    assert left.published
+
+
+def test_left_overs_of_a_second_publisher_go_and_the_artefact_stays(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    newest = next(
+        one
+        for one in holdings(store, "artefacts")
+        if one.published and one.manifest and one.manifest.key and one.manifest.key.tp_degree == 2
+    )
+    stray = tmp_path / "store" / "artefacts" / newest.id / "files" / ("f" * 64)
+    stray.write_bytes(b"other")
+    young = stray.with_name("e" * 64)
+    young.write_bytes(b"other")
+    aged(stray.parent, timedelta(days=2))
+    os.utime(young)
+    done = cli("artefacts", "prune", "--store", store.address, "--yes", "--json")
+    said = json.loads(done.communicate()[0])
+    assert [Path(one).name for one in said["left_over_files"]] == ["f" * 64]
+    assert not stray.exists()
+    assert young.exists()
+    assert any(one.published for one in holdings(store, "artefacts"))
