@@ -120,7 +120,8 @@ def _speculation(pair: Pair, target: Path, draft: Path) -> list[str]:
     if theirs != ours:
         raise PairError(
             f"Key 'draft' in pair {pair.name!r} names {pair.draft}, whose vocabulary of {ours} is "
-            f"not the target's {theirs}: choose a draft of the target's own family and vocabulary."
+            f"not the target's {theirs}: `neuron align` writes a draft that fits where only the "
+            "padding differs, or choose one of the target's own family and vocabulary."
         )
     config = {
         "method": "draft_model",
