@@ -58,6 +58,6 @@ def check_models(pair: Pair, target: Path, draft: Path | None) -> None:
     if len(set(sizes)) > 1:
         raise PairError(
             f"Key 'draft' in pair {pair.name!r} names {pair.draft}, whose vocabulary of "
-            f"{sizes[1]} is not the target's {sizes[0]}, and vLLM refuses that: give a copy of "
-            f"the draft whose embedding is padded to {sizes[0]} rows."
+            f"{sizes[1]} is not the target's {sizes[0]}, and vLLM refuses that: `neuron align` "
+            f"writes a copy of the draft with {sizes[0]} rows."
         )
