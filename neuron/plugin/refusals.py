@@ -64,6 +64,11 @@ def refusal(terms: Terms, tokens: Sequence[int], params: SamplingParams) -> str 
             "end inside a step, and vLLM takes up the grammar only after it; start the engine "
             f"without --reasoning-parser or {PLAIN_POOL}."
         )
+    if sampling.grammar and params.ignore_eos:
+        return (
+            "A structured output together with ignore_eos is not served: behind the end of the "
+            "answer the grammar allows nothing, and vLLM rejects what comes; leave out ignore_eos."
+        )
     if not terms.logits and not sampling.on_device:
         return (
             "This engine is compiled without logits and so is greedy only: leave out temperature, "

@@ -33,6 +33,7 @@ def params(**changes: Any) -> Any:  # noqa: ANN401 - stands in for vLLM's Sampli
         "logprobs": None,
         "prompt_logprobs": None,
         "structured_outputs": None,
+        "ignore_eos": False,
     }
     return SimpleNamespace(**{**plain, **changes})
 
@@ -48,6 +49,12 @@ def params(**changes: Any) -> Any:  # noqa: ANN401 - stands in for vLLM's Sampli
             50,
             {"structured_outputs": GRAMMAR},
             "reasoning parser is not served",
+        ),
+        (
+            TERMS,
+            50,
+            {"structured_outputs": GRAMMAR, "ignore_eos": True},
+            "together with ignore_eos is not served",
         ),
         (Terms(100, 200, 5, 32, logits=False), 50, {"temperature": 0.5}, "is greedy only"),
         (Terms(100, 200, 5, 32, logits=False), 50, {"structured_outputs": GRAMMAR}, "greedy only"),

@@ -53,6 +53,11 @@ async def test_prompt_logprobs(engine: Engine) -> None:
     assert "prompt_logprobs is not served" in await said(engine, body([5], echo=True, logprobs=1))
 
 
+async def test_a_grammar_that_may_not_end(engine: Engine) -> None:
+    request = body([5], structured_outputs={"json_object": True}, ignore_eos=True)
+    assert "together with ignore_eos is not served" in await said(engine, request)
+
+
 async def test_a_chat_is_refused_alike(engine: Engine) -> None:
     request = {
         "model": MODEL,
