@@ -19,6 +19,7 @@ from neuron.stacks.shared import (
     ENTRY,
     common_environment,
     digest,
+    real,
     refuse,
     refuse_given,
     require,
@@ -71,7 +72,7 @@ def arguments(pair: Pair, endpoint: Endpoint, target: Path, draft: Path | None) 
     overrides = {"on_device_sampling_config": dict(SAMPLING), "save_sharded_checkpoint": True}
     return [
         *ENTRY,
-        *("--model", str(target), "--served-model-name", pair.served_model_name),
+        *("--model", real(target), "--served-model-name", pair.served_model_name),
         *endpoint.flags,
         *("--device", "neuron"),
         *("--dtype", "bfloat16"),
@@ -116,20 +117,20 @@ def check(pair: Pair, target: Path, draft: Path | None) -> None:
             family_of(str(folder))
 
 
-def _speculation(pair: Pair, draft: Path | None) -> dict[str, Any]:
+def _speculation(pair: Pair, draft: Path) -> dict[str, Any]:
     return {
         # The word of AWS's manifest; without EAGLE weights the fork fuses a plain draft for it.
         "method": "eagle",
-        "model": str(draft),
+        "model": real(draft),
         "num_speculative_tokens": rows_for(pair.num_draft_tokens),
         "max_model_len": pair.max_model_len,
     }
 
 
 def _compiled_for(pair: Pair, target: Path, draft: Path | None) -> dict[str, object]:
-    drafted = {"draft": str(draft), "rows": rows_for(pair.num_draft_tokens)} if draft else {}
+    drafted = {"draft": real(draft), "rows": rows_for(pair.num_draft_tokens)} if draft else {}
     return {
-        "target": str(target),
+        "target": real(target),
         "max_model_len": pair.max_model_len,
         "max_num_seqs": pair.max_num_seqs,
         "tp_degree": pair.tp_degree,

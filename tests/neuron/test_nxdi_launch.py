@@ -218,7 +218,9 @@ def test_vocabularies_that_differ_are_refused_where_the_models_are(tmp_path: Pat
     target = write(tmp_path / "target", "qwen2", 152064)
     draft = write(tmp_path / "draft", "qwen2", 151936)
     pair = changed(target=str(target), draft=str(draft))
-    with pytest.raises(PairError, match=r"'draft'.*151936 is not the target's 152064.*neuron align"):
+    with pytest.raises(
+        PairError, match=r"'draft'.*151936 is not the target's 152064.*neuron align"
+    ):
         rendered(pair)
     assert rendered(pair, plain=True)
 
