@@ -134,6 +134,8 @@ BAD: Mapping[str, Bad] = {
     "max-prompt-length": aws({"override_neuron_config": {"max_context_length": 3072}}),
     "blocks-override": Bad(AWS, line="--num-gpu-blocks-override 100"),
     "blocks-size": Bad(of=BETA, line="--num-gpu-blocks-override=2048"),
+    "flag-value": Bad(line="--max-num-seqs --max-model-len"),
+    "flag-unknown": Bad(line="--tensor-paralel-size 3"),
     "flag-differs": Bad(line="--max_num_seqs 8"),
     "tp-flag": Bad(line="-tp 32"),
     "async-scheduling": Bad(line="--async-scheduling"),
