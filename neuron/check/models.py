@@ -85,7 +85,7 @@ RULES = (
 
 FAMILIES = {"nxdi": ("qwen2", "qwen3"), "legacy": ("qwen2", "qwen3"), "vllm-neuron": ("qwen3",)}
 NEARLY_AS_DEEP = 0.75
-"""At c ≈ 0.6 × layers of the draft / layers of the target a step gains nothing above it."""
+"""Above it the gain hangs on TP and acceptance, which `neuron plan` models and this does not."""
 
 
 def check(subject: Subject) -> Iterator[Finding]:
@@ -157,8 +157,8 @@ def _match(subject: Subject) -> Iterator[Finding]:
         yield DEPTH(
             "draft",
             f"Key 'draft' names {draft.ref} with {ours.num_hidden_layers} layers for a target of "
-            f"{theirs.num_hidden_layers}, so that speculation is not expected to pay; choose a "
-            "deeper target.",
+            f"{theirs.num_hidden_layers}, which leaves little for speculation to gain at some "
+            "degrees; `neuron plan` models what your TP and acceptance make of it.",
         )
 
 

@@ -179,3 +179,11 @@ def test_dotted_flags_are_read_as_vllm_reads_them() -> None:
         "buckets": ["a", "b"],
     }
     assert line.values["--speculative-config.model"] is None
+
+
+def test_a_deep_draft_is_sent_to_the_plan_and_not_judged() -> None:
+    """`neuron plan` models a gain for 7B with 0.5B at TP 4, so the rule has no verdict."""
+    found = Bad(of="qwen2.5-7b-tp4").report(Path()).findings
+    message = next(finding.message for finding in found if finding.id == "draft-depth")
+    assert "`neuron plan`" in message
+    assert "not expected" not in message
