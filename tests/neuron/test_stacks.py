@@ -274,3 +274,24 @@ def test_models_behind_a_link_are_the_same_command_and_artefact(
     )
     assert printed == launched
     assert str(link) not in printed.shell()
+
+
+@pytest.mark.parametrize("engine", ["nxdi, plain", "legacy, plain"])
+def test_a_plain_engine_has_no_reason_of_the_fused_one(engine: str) -> None:
+    pair, plain = ENGINES[engine]
+    lacks = capabilities(pair, plain=plain).lacks
+    for lack in lacks.values():
+        assert not re.search("plain draft|with speculation|fused|drafted|announces", lack.why)
+    assert not {"prefix_caching", "lora"} & lacks.keys()
+    fused = capabilities(changed(pair.name, **AWS) if pair.stack == "nxdi" else pair).lacks
+    assert {"prefix_caching", "lora", "spec_metrics"} <= fused.keys()
+    assert lacks["spec_metrics"].why == lacks["speculation"].why
+
+
+@pytest.mark.parametrize("name", ["qwen3-32b-tp32", LEGACY])
+def test_prefix_caching_is_refused_for_the_engine_s_own_reason(name: str) -> None:
+    pair = changed(name, prefix_caching=True)
+    with pytest.raises(PairError, match="fused step has no prefix cache"):
+        rendered(pair)
+    with pytest.raises(PairError, match="plain engine is started without"):
+        rendered(pair, plain=True)
