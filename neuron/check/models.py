@@ -64,6 +64,12 @@ UNKNOWN = Rule(
     what="a model with no `config.json` here and no name of the catalogue",
     source=source(OURS, "neuron/catalogue.toml", "X"),
 )
+MISSING = Rule(
+    id="model-missing",
+    severity="error",
+    what="a bare name that is not known, or a folder on this machine without a `config.json`",
+    source=source(OURS, "neuron/models.py", "X"),
+)
 GUESSED = Rule(
     id="model-by-name",
     severity="note",
@@ -79,6 +85,7 @@ RULES = (
     TIED_HUB_ID,
     HUB_ID,
     CONFIG,
+    MISSING,
     UNKNOWN,
     GUESSED,
 )
@@ -101,6 +108,9 @@ def check(subject: Subject) -> Iterator[Finding]:
 def _known(side: Side) -> Iterator[Finding]:
     if side.problem is not None:
         yield CONFIG(side.role, side.problem)
+    elif side.missing is not None:
+        end = "?" if "did you mean" in side.missing else "."
+        yield MISSING(side.role, f"Key {side.role!r} names {side.ref}: {side.missing}{end}")
     elif side.geometry is None:
         yield UNKNOWN(
             side.role,

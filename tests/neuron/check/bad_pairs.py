@@ -79,6 +79,7 @@ BAD: Mapping[str, Bad] = {
     "hub-id-tied": Bad(line="vllm serve --model Qwen/Qwen3-1.7B"),
     "hub-id": Bad({"draft": "Qwen/Qwen3-1.7B"}),
     "model-config": Bad(shape={"num_experts": 128}),
+    "model-missing": Bad({"target": "qwen2.5-720b"}),
     "model-unknown": Bad({"target": "/models/mystery"}),
     "model-by-name": Bad(),
     "tp-missing": Bad({"tp_degree": None}),
