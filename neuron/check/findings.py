@@ -57,6 +57,8 @@ class Report(BaseModel):
     pair: str
     stack: str
     findings: tuple[Finding, ...]
+    unchecked: tuple[str, ...] = ()
+    """Models of which no shape is known, so that what follows from one was not looked at."""
 
     def of(self, severity: Severity) -> list[Finding]:
         return [finding for finding in self.findings if finding.severity == severity]

@@ -111,17 +111,17 @@ def of_file(path: Path) -> Given:
 
 
 def of_line(line: Line) -> Iterator[Given]:
-    """Raises PairError for a flag whose value is no JSON object."""
+    """Raises PairError for a flag whose value is no JSON object; one without is a finding."""
     for flag in ("--additional-config", "--override-neuron-config"):
-        if flag in line:
-            yield Given(_object(line.text(flag) or "", flag), flag)
+        text = line.text(flag)
+        if text:
+            yield Given(_object(text, flag), flag)
 
 
 def speculative(line: Line) -> Mapping[str, Any] | None:
     """None where the line has no `--speculative-config`. Raises PairError as above."""
-    if "--speculative-config" not in line:
-        return None
-    return _object(line.text("--speculative-config") or "", "--speculative-config")
+    text = line.text("--speculative-config")
+    return _object(text, "--speculative-config") if text else None
 
 
 def _object(text: str, origin: str) -> Mapping[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterator
 
 from neuron.check.findings import Finding, Rule
+from neuron.check.lines import known_flags
 from neuron.check.subject import Subject
 from neuron.evidence import AWS_PLUGIN, BETA, OURS, VLLM_016, source
 from neuron.stacks.vllm_neuron import BLOCK
@@ -46,7 +48,19 @@ SEGMENT = Rule(
     what="on vllm-neuron, `--max-num-batched-tokens` that is no segment length",
     source=source(BETA, "vllm_neuron/utils/bucket_utils.py", "D"),
 )
-RULES = (BLOCKS, BLOCKS_SIZE, FLAG_DIFFERS, TP_OURS, ASYNC, SEGMENT)
+VALUE = Rule(
+    id="flag-value",
+    severity="error",
+    what="a flag of vLLM's without the value that it needs",
+    source=source(VLLM_016, "engine/arg_utils.py"),
+)
+MISSPELT = Rule(
+    id="flag-unknown",
+    severity="warning",
+    what="a flag that vLLM does not know and that is nearly one it does",
+    source=source(VLLM_016, "engine/arg_utils.py"),
+)
+RULES = (VALUE, MISSPELT, BLOCKS, BLOCKS_SIZE, FLAG_DIFFERS, TP_OURS, ASYNC, SEGMENT)
 
 SEGMENTS = (512, 1024, 2048, 4096, 8192)
 SAME = {"--max-model-len": "max_model_len", "--max-num-seqs": "max_num_seqs"}
@@ -55,7 +69,12 @@ DEFAULT_BLOCK = 16
 """vLLM's `--block-size`, where the line gives none."""
 
 
+NEAR = 0.85
+"""How like a known flag an unknown one must be to be taken for it: other versions have others."""
+
+
 def check(subject: Subject) -> Iterator[Finding]:
+    yield from _spelling(subject)
     yield from _same(subject)
     if subject.on_neuron:
         yield from _degree(subject)
@@ -74,6 +93,24 @@ def check(subject: Subject) -> Iterator[Finding]:
             f"Flag --max-num-batched-tokens {segment} is no length of a prefill segment; give "
             f"one of {', '.join(map(str, SEGMENTS))}.",
         )
+
+
+def _spelling(subject: Subject) -> Iterator[Finding]:
+    known = known_flags()
+    for name, value in subject.line.values.items():
+        flag, dot, _ = name.partition(".")
+        if flag not in known:
+            near = difflib.get_close_matches(flag, known, n=1, cutoff=NEAR)
+            if near:
+                yield MISSPELT(
+                    flag,
+                    f"Flag {flag} is none of vLLM's, so nothing about it was checked; did you mean "
+                    f"{near[0]}?",
+                )
+        elif not value and (dot or known[flag] == "one"):
+            yield VALUE(
+                name, f"Flag {name} has no value, and vLLM needs one; give it, or leave it out."
+            )
 
 
 def _same(subject: Subject) -> Iterator[Finding]:

@@ -64,6 +64,12 @@ UNKNOWN = Rule(
     what="a model with no `config.json` here and no name of the catalogue",
     source=source(OURS, "neuron/catalogue.toml", "X"),
 )
+MISSING = Rule(
+    id="model-missing",
+    severity="error",
+    what="a bare name that is not known, or a folder on this machine without a `config.json`",
+    source=source(OURS, "neuron/models.py", "X"),
+)
 GUESSED = Rule(
     id="model-by-name",
     severity="note",
@@ -79,13 +85,14 @@ RULES = (
     TIED_HUB_ID,
     HUB_ID,
     CONFIG,
+    MISSING,
     UNKNOWN,
     GUESSED,
 )
 
 FAMILIES = {"nxdi": ("qwen2", "qwen3"), "legacy": ("qwen2", "qwen3"), "vllm-neuron": ("qwen3",)}
 NEARLY_AS_DEEP = 0.75
-"""At c ≈ 0.6 × layers of the draft / layers of the target a step gains nothing above it."""
+"""Above it the gain hangs on TP and acceptance, which `neuron plan` models and this does not."""
 
 
 def check(subject: Subject) -> Iterator[Finding]:
@@ -101,6 +108,9 @@ def check(subject: Subject) -> Iterator[Finding]:
 def _known(side: Side) -> Iterator[Finding]:
     if side.problem is not None:
         yield CONFIG(side.role, side.problem)
+    elif side.missing is not None:
+        end = "?" if "did you mean" in side.missing else "."
+        yield MISSING(side.role, f"Key {side.role!r} names {side.ref}: {side.missing}{end}")
     elif side.geometry is None:
         yield UNKNOWN(
             side.role,
@@ -157,8 +167,8 @@ def _match(subject: Subject) -> Iterator[Finding]:
         yield DEPTH(
             "draft",
             f"Key 'draft' names {draft.ref} with {ours.num_hidden_layers} layers for a target of "
-            f"{theirs.num_hidden_layers}, so that speculation is not expected to pay; choose a "
-            "deeper target.",
+            f"{theirs.num_hidden_layers}, which leaves little for speculation to gain at some "
+            "degrees; `neuron plan` models what your TP and acceptance make of it.",
         )
 
 

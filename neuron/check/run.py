@@ -81,7 +81,8 @@ def check(
     if not any(finding.severity == "error" for finding in found):
         found += _refused(subject)
     ordered = sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
-    return Report(pair=pair.name, stack=pair.stack, findings=tuple(ordered))
+    unchecked = tuple(side.role for side in subject.sides if side.geometry is None)
+    return Report(pair=pair.name, stack=pair.stack, findings=tuple(ordered), unchecked=unchecked)
 
 
 def _refused(subject: Subject) -> Iterator[Finding]:

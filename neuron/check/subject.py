@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ class Side:
     """The shape follows from the folder's name alone."""
     problem: str | None = None
     """A `config.json` that is there and cannot be used, in a sentence."""
+    missing: str | None = None
+    """Why it is no model on any machine, as a clause with the way out."""
 
     @property
     def is_hub_id(self) -> bool:
@@ -117,7 +120,19 @@ def side_of(role: Role, ref: str) -> Side:
     name = BY_HUB_ID.get(ref.lower(), ref.lower())
     if name in catalogue():
         return Side(role, ref, catalogue()[name])
-    return Side(role, ref, by_name(folder.name.lower()), guessed=True)
+    shape = by_name(folder.name.lower())
+    return Side(role, ref, shape, guessed=True, missing=_missing(ref, folder))
+
+
+def _missing(ref: str, folder: Path) -> str | None:
+    """`neuron.models.locate` refuses the same two; a path or hub id may be on another machine."""
+    if folder.exists():
+        return f"{folder} is here and has no config.json; give the folder of a model"
+    if "/" in ref or ref.startswith((".", "~")):
+        return None
+    near = difflib.get_close_matches(ref.lower(), {*catalogue(), *KNOWN_MODELS}, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}" if near else "`neuron models` lists the names"
+    return f"it is no known name, no folder and no hub id of the form owner/name; {hint}"
 
 
 def by_name(name: str) -> Geometry | None:

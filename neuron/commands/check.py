@@ -82,6 +82,11 @@ def _print(report: Report) -> None:
     verdict = "nothing known against it" if report.works else "it cannot work"
     counted = f"{_count(errors, 'error')}, {_count(warnings, 'warning')}"
     device = "" if report.stack == "cpu" else f" ({NOT_RUN})"
+    if report.unchecked:
+        verdict += (
+            f", but what follows from the shape of the {' and the '.join(report.unchecked)} was "
+            "not checked"
+        )
     said = f"{report.pair}: {counted}; {verdict}{device}."
     tags = {one.source.tag for one in report.findings}
     legend = "; ".join(f"[{tag}] {what}" for tag, what in TAGS.items() if tag in tags)

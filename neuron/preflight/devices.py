@@ -17,6 +17,7 @@ from neuron.preflight.survey import Line
 NEURON_LS = source(SDK, "tools/neuron-sys-tools/neuron-ls.rst", "D")
 SYSFS = source(SDK, "tools/neuron-sys-tools/neuron-sysfs-user-guide.rst", "D")
 ARCHITECTURE = "/sys/devices/virtual/neuron_device/neuron0/info/architecture"
+VISIBLE = "NEURON_RT_VISIBLE_CORES"
 LNC_FILE = "/opt/aws/neuron/logical_nc_config"
 
 
@@ -108,18 +109,58 @@ def instance(host: Host, pair: Pair | None) -> Line:
     return Line(id="instance", state="ok", found=found, source=SYSFS)
 
 
-def busy(devices: list[Device]) -> Line:
-    holders = [(device, process) for device in devices for process in device.neuron_processes]
+def visible(host: Host, devices: list[Device]) -> list[int]:
+    """Logical cores that an engine started here would see, by the host's own numbers.
+
+    Empty where NEURON_RT_VISIBLE_CORES is no list of cores.
+    """
+    every = range(sum(device.nc_count for device in devices))
+    given = host.env.get(VISIBLE, "")
+    chosen: set[int] = set()
+    for piece in filter(None, given.split(",")):
+        first, _, last = piece.partition("-")
+        if not first.strip().isdecimal() or not (last or first).strip().isdecimal():
+            return []
+        chosen.update(core for core in every if int(first) <= core <= int(last or first))
+    return sorted(chosen) if given else list(every)
+
+
+def chips_of(devices: list[Device], cores: list[int]) -> list[tuple[Device, int]]:
+    """The devices that hold `cores`, and how many of them; cores are numbered device by device."""
+    held = []
+    start = 0
+    for device in sorted(devices, key=lambda device: device.neuron_device):
+        count = len(set(cores) & set(range(start, start + device.nc_count)))
+        start += device.nc_count
+        if count:
+            held.append((device, count))
+    return held
+
+
+def busy(host: Host, devices: list[Device]) -> Line:
+    """Of the chips with a visible core only: another engine may have the rest of the host."""
+    seen = chips_of(devices, visible(host, devices))
+    holders = [(device, cores) for device, cores in seen if device.neuron_processes]
     if not holders:
-        return Line(id="busy", state="ok", found="no process holds a core", source=NEURON_LS)
-    by_pid = {process.pid: process.command for _, process in holders}
+        found = "no process holds a core" + (" of the visible ones" if VISIBLE in host.env else "")
+        return Line(id="busy", state="ok", found=found, source=NEURON_LS)
+    by_pid = {one.pid: one.command for device, _ in holders for one in device.neuron_processes}
     said = ", ".join(f"{pid} ({command[:40]})" for pid, command in sorted(by_pid.items()))
+    if all(cores < device.nc_count for device, cores in holders):
+        # neuron-ls names the process of a chip, not its cores.
+        return Line(
+            id="busy",
+            state="warning",
+            found=f"process {said} is on a chip of which only some cores are visible here",
+            fix=f"See that its own {VISIBLE} are others than {host.env.get(VISIBLE)!r}.",
+            source=NEURON_LS,
+        )
     return Line(
         id="busy",
         state="failed",
         found=f"cores are held by process {said}",
         fix="End that engine, or its orphaned worker, by its process id; or give this one other "
-        "cores with NEURON_RT_VISIBLE_CORES.",
+        f"cores with {VISIBLE}.",
         source=NEURON_LS,
     )
 
@@ -161,5 +202,5 @@ def lines(host: Host, devices: list[Device] | None, pair: Pair | None) -> Iterat
         source=NEURON_LS,
     )
     if devices:
-        yield busy(devices)
+        yield busy(host, devices)
         yield lnc(host, devices, pair)

@@ -10,7 +10,7 @@ from neuron.check.heads import WHOLE_TORUS
 from neuron.check.subject import side_of
 from neuron.evidence import EKS, SDK, source
 from neuron.pair import Pair
-from neuron.preflight.devices import Device
+from neuron.preflight.devices import Device, chips_of, visible
 from neuron.preflight.host import UNLIMITED, Host
 from neuron.preflight.survey import Line
 
@@ -29,28 +29,15 @@ RUNTIME = source(SDK, "neuron-runtime/guides/configuration-guide.rst", "D")
 def lines(host: Host, devices: list[Device] | None, pair: Pair | None) -> Iterator[Line]:
     if devices and pair is not None and pair.tp_degree is not None:
         yield cores(host, devices, pair.tp_degree)
-        yield topology(devices, pair.tp_degree)
+        yield topology(host, devices, pair.tp_degree)
     yield shared_memory(host)
     if pair is not None and pair.artefacts is not None:
         yield disk(host, pair)
     yield from limits(host)
 
 
-def visible(host: Host, devices: list[Device]) -> int:
-    """Logical cores that an engine started here would see."""
-    every = sum(device.nc_count for device in devices)
-    given = host.env.get("NEURON_RT_VISIBLE_CORES", "")
-    chosen: set[int] = set()
-    for piece in filter(None, given.split(",")):
-        first, _, last = piece.partition("-")
-        if not first.strip().isdecimal() or not (last or first).strip().isdecimal():
-            return 0
-        chosen.update(range(int(first), int(last or first) + 1))
-    return len({core for core in chosen if core < every}) if given else every
-
-
 def cores(host: Host, devices: list[Device], tp: int) -> Line:
-    have = visible(host, devices)
+    have = len(visible(host, devices))
     if have >= tp:
         return Line(id="cores", state="ok", found=f"{have} visible, {tp} needed", source=RUNTIME)
     given = host.env.get("NEURON_RT_VISIBLE_CORES")
@@ -65,19 +52,22 @@ def cores(host: Host, devices: list[Device], tp: int) -> Line:
     )
 
 
-def topology(devices: list[Device], tp: int) -> Line:
+def topology(host: Host, devices: list[Device], tp: int) -> Line:
     """Whether the chips that the degree takes are linked with one another."""
     where = source(SDK, "about-neuron/arch/neuron-hardware/trn2-arch.rst", "D")
     per_chip = max(device.nc_count for device in devices)
-    needed = math.ceil(tp / per_chip) if per_chip else 0
-    chips = {device.neuron_device: set(device.connected_to or []) for device in devices[:needed]}
-    if len(chips) < needed:
+    taken = visible(host, devices)[:tp]
+    used = chips_of(devices, taken)
+    chips = {device.neuron_device: set(device.connected_to or []) for device, _ in used}
+    if len(taken) < tp:
+        needed = math.ceil(tp / per_chip) if per_chip else 0
         return Line(
             id="topology",
             state="unknown",
             found=f"{len(chips)} of the {needed} chips are there",
             source=where,
         )
+    needed = len(chips)
     reached, waiting = set[int](), list(chips)[:1]
     while waiting:
         chip = waiting.pop()

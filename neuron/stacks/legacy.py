@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuron.evidence import FORK, source
+from neuron.evidence import FORK, OURS, source
 from neuron.pair import Pair
 from neuron.plugin.fused import rows_for
 from neuron.plugin.nxdi_settings import ROWS, family_of
@@ -19,6 +19,7 @@ from neuron.stacks.shared import (
     ENTRY,
     common_environment,
     digest,
+    real,
     refuse,
     refuse_given,
     require,
@@ -39,19 +40,22 @@ GREEDY = lacking(
     "grammar",
     "logprobs",
 )
-REST = (
+COMMON = GREEDY | lacking("NxDI prefills a prompt whole", LOADER, "chunked_prefill")
+FUSED = (
     lacking("its fused graph has no prefix cache", LOADER, "prefix_caching")
-    | lacking("NxDI prefills a prompt whole", LOADER, "chunked_prefill")
     | lacking("the fork rejects LoRA with speculation", LOADER, "lora")
     | lacking("its V0 engine is never told what was drafted", LOADER, "spec_metrics")
 )
+WITHOUT = lacking(
+    PLAIN, source(OURS, "neuron/stacks/legacy.py", "X"), "speculation", "spec_metrics"
+)
+"""No more than that: prefix caching and LoRA were seen to be refused beside a draft alone."""
 
 
 def capabilities(pair: Pair, *, plain: bool) -> Capabilities:
-    no_draft = lacking(PLAIN, LOADER, "speculation") if plain else {}
     return Capabilities(
         stack="legacy",
-        lacks=GREEDY | REST | no_draft,
+        lacks=COMMON | (WITHOUT if plain else FUSED),
         max_draft_tokens=0 if plain else ROWS[-1] - 1,
         counts_target=True,
         # Nothing clips a step there, so a request must end a whole step early.
@@ -71,7 +75,7 @@ def arguments(pair: Pair, endpoint: Endpoint, target: Path, draft: Path | None) 
     overrides = {"on_device_sampling_config": dict(SAMPLING), "save_sharded_checkpoint": True}
     return [
         *ENTRY,
-        *("--model", str(target), "--served-model-name", pair.served_model_name),
+        *("--model", real(target), "--served-model-name", pair.served_model_name),
         *endpoint.flags,
         *("--device", "neuron"),
         *("--dtype", "bfloat16"),
@@ -102,7 +106,12 @@ def check(pair: Pair, target: Path, draft: Path | None) -> None:
     if pair.sampling != "greedy":
         refuse(pair, "sampling", 'this stack takes the likeliest token only; set it to "greedy"')
     if pair.prefix_caching:
-        refuse(pair, "prefix_caching", "the fused step has no prefix cache; set it to false")
+        why = (
+            "the plain engine is started without a prefix cache, as the one it is compared with"
+            if draft is None
+            else "the fused step has no prefix cache"
+        )
+        refuse(pair, "prefix_caching", f"{why}; set it to false")
     refuse_given(pair, "tool_call_parser", "it drops grammars, so tool calls come unconstrained")
     refuse_given(pair, "kv_cache_bytes", "the cache is max_num_seqs × max_model_len")
     refuse_given(pair, "max_prompt_len", "it compiles for prompts of max_model_len")
@@ -116,20 +125,20 @@ def check(pair: Pair, target: Path, draft: Path | None) -> None:
             family_of(str(folder))
 
 
-def _speculation(pair: Pair, draft: Path | None) -> dict[str, Any]:
+def _speculation(pair: Pair, draft: Path) -> dict[str, Any]:
     return {
         # The word of AWS's manifest; without EAGLE weights the fork fuses a plain draft for it.
         "method": "eagle",
-        "model": str(draft),
+        "model": real(draft),
         "num_speculative_tokens": rows_for(pair.num_draft_tokens),
         "max_model_len": pair.max_model_len,
     }
 
 
 def _compiled_for(pair: Pair, target: Path, draft: Path | None) -> dict[str, object]:
-    drafted = {"draft": str(draft), "rows": rows_for(pair.num_draft_tokens)} if draft else {}
+    drafted = {"draft": real(draft), "rows": rows_for(pair.num_draft_tokens)} if draft else {}
     return {
-        "target": str(target),
+        "target": real(target),
         "max_model_len": pair.max_model_len,
         "max_num_seqs": pair.max_num_seqs,
         "tp_degree": pair.tp_degree,

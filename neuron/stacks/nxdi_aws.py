@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from neuron.evidence import AWS_PLUGIN, source
+from neuron.evidence import AWS_PLUGIN, OURS, source
 from neuron.pair import Pair
 from neuron.plugin.fused import rows_for
 from neuron.plugin.nxdi_config import SAMPLING
@@ -21,7 +21,7 @@ OVERRIDES = "override_neuron_config"
 
 LOADER = source(AWS_PLUGIN, "worker/neuronx_distributed_model_loader.py")
 PLATFORM = source(AWS_PLUGIN, "platform.py")
-LACKS = (
+COMMON = (
     lacking(
         "its graph is compiled static and greedy, so what a request asks for is ignored",
         LOADER,
@@ -29,15 +29,20 @@ LACKS = (
     )
     | lacking("sampling on the device drops the mask, with a log line", LOADER, "grammar")
     | lacking("sampling is on the device, and logits stay there", LOADER, "logprobs")
-    | lacking(
+    | lacking("NxDI raises NotImplementedError for it", PLATFORM, "chunked_prefill")
+)
+"""Of its sampler and of NxDI's prefill, whether there is a draft or not."""
+FUSED = (
+    lacking(
         "its slot list is wrong across blocks with a plain draft",
         source(AWS_PLUGIN, "worker"),
         "prefix_caching",
     )
-    | lacking("NxDI raises NotImplementedError for it", PLATFORM, "chunked_prefill")
     | lacking("it does not combine LoRA with speculation", LOADER, "lora")
     | lacking("it never announces drafts, so vLLM counts none", LOADER, "spec_metrics")
 )
+WITHOUT = lacking(PLAIN, source(OURS, "neuron/stacks/nxdi.py", "X"), "speculation", "spec_metrics")
+"""No more than that: its prefix cache and LoRA were seen to fail beside a draft alone."""
 
 
 def capabilities(pair: Pair, *, plain: bool) -> Capabilities:
@@ -45,7 +50,7 @@ def capabilities(pair: Pair, *, plain: bool) -> Capabilities:
     return Capabilities(
         stack="nxdi",
         plugin="vllm-neuron",
-        lacks=LACKS | (lacking(PLAIN, LOADER, "speculation") if plain else {}),
+        lacks=COMMON | (WITHOUT if plain else FUSED),
         max_draft_tokens=0 if plain else ROWS[-1] - 1,
         counts_target=True,
         reserved_tokens=0 if plain else rows_for(pair.num_draft_tokens),

@@ -27,7 +27,12 @@ def check_keys(pair: Pair, *, plain: bool) -> None:
         raise PairError(f"Key {key!r} in pair {pair.name!r}: {why}.")
 
     if pair.prefix_caching:
-        refuse("prefix_caching", "NxDI's fused step has no prefix cache; set it to false")
+        why = (
+            "the plain engine is started without a prefix cache, as the one it is compared with"
+            if plain
+            else "NxDI's fused step has no prefix cache"
+        )
+        refuse("prefix_caching", f"{why}; set it to false")
     if pair.kv_cache_bytes is not None:
         refuse("kv_cache_bytes", "NxDI's caches are max_num_seqs × max_model_len; remove it")
     for key in ("tp_degree", "max_prompt_len", "artefacts"):

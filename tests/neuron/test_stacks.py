@@ -251,3 +251,47 @@ def test_every_flag_and_variable_has_its_source_in_the_docs_and_none_else() -> N
     ]
     flags = {part for command in commands for part in command.argv if part.startswith("-")}
     assert documented == flags.union(*(command.env for command in commands))
+
+
+@pytest.mark.parametrize("name", ["qwen3-32b-tp32", LEGACY, BETA])
+@pytest.mark.parametrize("plain", [False, True])
+def test_models_behind_a_link_are_the_same_command_and_artefact(
+    name: str, plain: bool, tmp_path: Path
+) -> None:
+    """What --dry-run is given has its links in it; what compile and launch find has none."""
+    disk, link = tmp_path / "disk", tmp_path / "models"
+    link.symlink_to(disk)
+    pair = changed(name, target=str(link / "Qwen3-32B"))
+    if pair.draft is not None:
+        pair = changed(name, target=pair.target, draft=str(link / "Qwen3-1.7B"))
+    printed = rendered(pair, plain=plain)
+    launched = render(
+        *(pair, PORT),
+        plain=plain,
+        machine=AVX2_ONLY,
+        find=lambda ref: Path(ref).resolve(),
+        elsewhere=True,
+    )
+    assert printed == launched
+    assert str(link) not in printed.shell()
+
+
+@pytest.mark.parametrize("engine", ["nxdi, plain", "legacy, plain"])
+def test_a_plain_engine_has_no_reason_of_the_fused_one(engine: str) -> None:
+    pair, plain = ENGINES[engine]
+    lacks = capabilities(pair, plain=plain).lacks
+    for lack in lacks.values():
+        assert not re.search("plain draft|with speculation|fused|drafted|announces", lack.why)
+    assert not {"prefix_caching", "lora"} & lacks.keys()
+    fused = capabilities(changed(pair.name, **AWS) if pair.stack == "nxdi" else pair).lacks
+    assert {"prefix_caching", "lora", "spec_metrics"} <= fused.keys()
+    assert lacks["spec_metrics"].why == lacks["speculation"].why
+
+
+@pytest.mark.parametrize("name", ["qwen3-32b-tp32", LEGACY])
+def test_prefix_caching_is_refused_for_the_engine_s_own_reason(name: str) -> None:
+    pair = changed(name, prefix_caching=True)
+    with pytest.raises(PairError, match="fused step has no prefix cache"):
+        rendered(pair)
+    with pytest.raises(PairError, match="plain engine is started without"):
+        rendered(pair, plain=True)

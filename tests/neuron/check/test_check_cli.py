@@ -49,7 +49,7 @@ def test_json_has_every_field(aws_pair: str) -> None:
     result = run(aws_pair, "--json", "--", "vllm", "serve", "--num-gpu-blocks-override", "100")
     assert result.exit_code == 2
     data = json.loads(result.stdout)
-    assert set(data) == {"pair", "stack", "findings", "works", "counts", "device"}
+    assert set(data) == {"pair", "stack", "findings", "unchecked", "works", "counts", "device"}
     assert data["works"] is False
     assert data["counts"]["error"] == 1
     assert data["device"] == NOT_RUN
@@ -102,3 +102,30 @@ def test_sentences_survive_brackets(tmp_path: Path) -> None:
     """They are text, not the table's markup."""
     result = run("qwen3-32b-tp32", "--target", "/models/[red]x[/red]")
     assert "[red]x[/red]" in result.stdout
+
+
+def test_a_name_that_is_no_model_s_is_an_error_with_what_was_meant() -> None:
+    result = run("qwen2.5-72b-tp32", "--target", "qwen2.5-720b", "--json")
+    assert result.exit_code == 2
+    first = json.loads(result.stdout)["findings"][0]
+    assert first["id"] == "model-missing"
+    assert first["message"].endswith("did you mean qwen2.5-72b?")
+    far = run("qwen2.5-72b-tp32", "--target", "zzzz", "--json")
+    assert "`neuron models` lists" in json.loads(far.stdout)["findings"][0]["message"]
+
+
+def test_a_folder_without_a_config_json_is_an_error(tmp_path: Path) -> None:
+    """Whatever its name promises."""
+    folder = tmp_path / "Qwen3-32B"
+    folder.mkdir()
+    result = run("qwen3-32b-tp32", "--target", str(folder), "--json")
+    assert result.exit_code == 2
+    assert "has no config.json" in json.loads(result.stdout)["findings"][0]["message"]
+
+
+def test_the_verdict_says_what_was_not_checked() -> None:
+    result = run("qwen3-32b-tp32", "--target", "/models/mystery")
+    said = " ".join(result.stdout.split())
+    assert result.exit_code == 0
+    assert "but what follows from the shape of the target was not checked" in said
+    assert "was not checked" not in " ".join(run("qwen3-32b-tp32").stdout.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -83,6 +84,8 @@ def test_errors_come_first() -> None:
         (Bad({"max_num_seqs": 20}, of="qwen3-32b-tp4"), "hbm-tight"),
         (Bad(AWS, line="--num-gpu-blocks-override 4"), "blocks-override"),
         (Bad(line="--tensor-parallel-size 1"), "tp-flag"),
+        (Bad(line="--tensor_parallel_size=1 --enable-lora --trust-remote-code"), "flag-value"),
+        (Bad(line="-tp=1 --some-flag-of-another-version 3"), "flag-unknown"),
         (Bad(AWS, speculative={"method": "draft_model", "num_speculative_tokens": 5}),
          "speculative-tokens"),
         (Bad(driver="2.27.0", runtime="2.32.1"), "driver-old"),
@@ -150,3 +153,37 @@ def test_the_installed_source_is_asked_and_not_run(
 
 def test_the_names_that_our_plugin_reads_are_those_that_are_known() -> None:
     assert (given.OPTIONS, given.ADAPTIVE) == (terms.OPTIONS, terms.ADAPTIVE)
+
+
+DOTTED = "--speculative-config.num_speculative_tokens=99 --tensor-paralel-size 3 --max-model-len"
+
+
+def test_misspelt_empty_and_dotted_flags_are_not_passed_over() -> None:
+    found = {finding.id: finding.message for finding in Bad(line=DOTTED).report(Path()).findings}
+    assert "did you mean --tensor-parallel-size?" in found["flag-unknown"]
+    assert "--max-model-len has no value" in found["flag-value"]
+    assert "num_speculative_tokens 99" in found["speculative-tokens"]
+    assert "speculative-method" in found
+
+
+def test_dotted_flags_are_read_as_vllm_reads_them() -> None:
+    line = Line.of(
+        [
+            *("--additional_config.specserve.max_num_seqs", "4"),
+            "--additional-config.specserve.dtype=bfloat16",
+            *("--additional-config.buckets+", "a,b", "--no-such.key", "--speculative-config.model"),
+        ]
+    )
+    assert json.loads(line.text("--additional-config") or "") == {
+        "specserve": {"max_num_seqs": 4, "dtype": "bfloat16"},
+        "buckets": ["a", "b"],
+    }
+    assert line.values["--speculative-config.model"] is None
+
+
+def test_a_deep_draft_is_sent_to_the_plan_and_not_judged() -> None:
+    """`neuron plan` models a gain for 7B with 0.5B at TP 4, so the rule has no verdict."""
+    found = Bad(of="qwen2.5-7b-tp4").report(Path()).findings
+    message = next(finding.message for finding in found if finding.id == "draft-depth")
+    assert "`neuron plan`" in message
+    assert "not expected" not in message

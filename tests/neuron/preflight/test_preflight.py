@@ -205,3 +205,46 @@ def test_this_machine_can_be_looked_at() -> None:
 def test_an_ultraserver_s_instance_counts_as_trn2(tmp_path: Path) -> None:
     small = Pair.model_validate({**PAIR.model_dump(), "instance": "trn2u.48xlarge"})
     assert states(preflight(GOOD.host(tmp_path), small))["instance"] == "ok"
+
+
+def beside(busy: int, count: int = 16) -> str:
+    """neuron-ls with an engine on the first `busy` chips."""
+    return json.dumps([*chips(count, busy=[4711])[:busy], *chips(count)[busy:]])
+
+
+@pytest.mark.parametrize(
+    ("cores", "state"),
+    [
+        ("32-63", "ok"),
+        ("0-31", "failed"),
+        ("28-59", "failed"),
+        ("", "failed"),
+        ("30-61", "warning"),
+    ],
+)
+def test_a_second_engine_s_cores_are_looked_at_and_not_the_first_s(
+    cores: str, state: str, tmp_path: Path
+) -> None:
+    """docs/nxdi.md starts two engines on one host; the first holds chips 0 to 7."""
+    recorded = GOOD.but(neuron_ls=beside(8), env={"NEURON_RT_VISIBLE_CORES": cores})
+    survey = preflight(recorded.host(tmp_path), PAIR)
+    assert states(survey)["busy"] == state
+    assert survey.ready == (state != "failed")
+
+
+def test_two_engines_on_one_chip_are_a_warning(tmp_path: Path) -> None:
+    """neuron-ls does not say which of a chip's cores a process holds."""
+    recorded = GOOD.but(neuron_ls=beside(1, 1), env={"NEURON_RT_VISIBLE_CORES": "2-3"})
+    busy = next(one for one in preflight(recorded.host(tmp_path)).lines if one.id == "busy")
+    assert busy.state == "warning"
+    assert "4711" in busy.found
+
+
+def test_the_topology_is_that_of_the_visible_chips(tmp_path: Path) -> None:
+    listed = chips(16)
+    for chip in listed[:8]:
+        chip["connected_to"] = []
+    recorded = GOOD.but(neuron_ls=json.dumps(listed))
+    second = recorded.but(env={"NEURON_RT_VISIBLE_CORES": "32-63"})
+    assert states(preflight(recorded.host(tmp_path / "a"), PAIR))["topology"] == "failed"
+    assert states(preflight(second.host(tmp_path / "b"), PAIR))["topology"] == "ok"
