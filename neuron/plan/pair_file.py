@@ -17,7 +17,10 @@ PROMPT_SHARE = 0.75
 
 
 def pair_of(question: Question, one: Candidate) -> Pair:
-    """A plain pair, without a draft, where speculation does not pay."""
+    """A plain pair, without a draft, where speculation does not pay.
+
+    The plain engine is AWS's: compiled greedy, and without grammars (neuron/stacks/nxdi_aws.py).
+    """
     target = Path(question.target.ref).name.lower()
     vocab = question.target.geometry.vocab_size
     fields = {
@@ -31,11 +34,12 @@ def pair_of(question: Question, one: Candidate) -> Pair:
         "max_num_seqs": one.batch,
         "dtype": "bfloat16",
         "prefix_caching": False,
-        "tool_call_parser": "hermes",
+        "tool_call_parser": "hermes" if one.pays else None,
         "served_model_name": target,
         "instance": question.instance_name,
         "tp_degree": one.tp,
         "lnc": 2,
+        "sampling": "any" if one.pays else "greedy",
         "artefacts": ARTEFACTS,
     }
     return Pair.model_validate(fields)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from neuron.check.run import check
 from neuron.cli import main
 from neuron.cost.parameters import PARAMETERS
 from neuron.models import KNOWN_MODELS
@@ -156,6 +157,30 @@ def test_a_pair_that_does_not_speculate_has_no_draft(tmp_path: Path) -> None:
     assert (pair.draft, pair.name) == (None, "qwen2.5-7b-tp32-plain")
     command = CliRunner().invoke(main, ["launch", str(path), "--dry-run"])
     assert command.exit_code == 0, command.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "speculates"),
+    [
+        ((*LARGE, "--acceptance", "0.9"), True),
+        (("--target", "qwen3-32b", "--draft", "qwen3-0.6b", "--acceptance", "0.9"), True),
+        ((*SMALL, "--tp", "32"), False),
+        (("--target", "qwen3-8b", "--draft", "qwen3-4b"), False),
+    ],
+)
+def test_neuron_check_finds_nothing_wrong_with_what_is_written(
+    tmp_path: Path, asked: tuple[str, ...], speculates: bool
+) -> None:
+    path = tmp_path / "pair.toml"
+    assert plan(*asked, "--write", str(path)).exit_code == 0
+    pair = load_pair(path)
+    assert (pair.draft is not None) == speculates
+    assert (pair.sampling, pair.tool_call_parser) == (
+        ("any", "hermes") if speculates else ("greedy", None)
+    )
+    report = check(pair)
+    assert not report.of("error")
+    assert not report.of("warning")
 
 
 def test_models_may_be_folders(tmp_path: Path) -> None:
