@@ -183,23 +183,63 @@ def test_neuron_check_finds_nothing_wrong_with_what_is_written(
     assert not report.of("warning")
 
 
+CONFIG = {
+    "model_type": "qwen3",
+    "hidden_size": 2048,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "intermediate_size": 6144,
+    "vocab_size": 151936,
+    "tie_word_embeddings": True,
+}
+"""Qwen3 1.7B's."""
+
+
+def model_in(folder: Path, **changed: object) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({**CONFIG, **changed}))
+    return folder
+
+
 def test_models_may_be_folders(tmp_path: Path) -> None:
-    config = {
-        "model_type": "qwen3",
-        "hidden_size": 2048,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 8,
-        "head_dim": 128,
-        "intermediate_size": 6144,
-        "vocab_size": 151936,
-        "tie_word_embeddings": True,
-    }
-    (tmp_path / "config.json").write_text(json.dumps(config))
     asked = ("--target", "qwen3-32b", "--acceptance", "0.9", "--tp", "32")
-    mine = data(*asked, "--draft", str(tmp_path))
+    mine = data(*asked, "--draft", str(model_in(tmp_path / "mine")))
     known = data(*asked, "--draft", "qwen3-1.7b")
     assert mine["candidates"] == known["candidates"]
+
+
+def test_a_hub_id_is_written_as_the_folder_of_its_known_name(tmp_path: Path) -> None:
+    asked = ("--acceptance", "0.9", "--write")
+    by_id = ("--target", "Qwen/Qwen2.5-72B-Instruct", "--draft", "Qwen/Qwen2.5-0.5B-Instruct")
+    other = ("--target", "unsloth/Qwen2.5-72B-Instruct", "--draft", "qwen2.5-0.5b")
+    bare = ("--target", "Qwen2.5-72B-Instruct", "--draft", "Qwen2.5-0.5B-Instruct")
+    for number, models in enumerate((LARGE, by_id, other, bare)):
+        assert plan(*models, *asked, str(tmp_path / f"{number}.toml")).exit_code == 0
+    known, mine, theirs, short = (load_pair(tmp_path / f"{number}.toml") for number in range(4))
+    assert mine == short == known
+    assert known.target == theirs.target == "/models/Qwen2.5-72B-Instruct"
+
+
+def test_a_config_is_written_as_the_folder_it_is_in(tmp_path: Path) -> None:
+    target = model_in(tmp_path / "Mine", num_hidden_layers=64, hidden_size=5120)
+    draft = model_in(tmp_path / "small", vocab_size=151000)
+    asked = ("--target", str(target / "config.json"), "--draft", str(draft / "config.json"))
+    path = tmp_path / "pair.toml"
+    assert plan(*asked, "--acceptance", "0.99", "--tp", "4", "--write", str(path)).exit_code == 0
+    pair = load_pair(path)
+    assert (pair.target, pair.served_model_name) == (str(target), "mine")
+    assert pair.draft == f"{draft}-v151936"
+
+
+def test_the_folder_worked_in_may_be_the_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(model_in(tmp_path / "Mine"))
+    assert plan("--target", ".", "--draft", "qwen3-0.6b", "--write", "p.toml").exit_code == 0
+    pair = load_pair(Path("p.toml"))
+    assert (pair.target, pair.served_model_name) == (str(tmp_path / "Mine"), "mine")
 
 
 @pytest.mark.parametrize("name", ["plan.png", "plan.svg"])
