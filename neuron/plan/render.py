@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from neuron.plan.answer import Answer
 from neuron.plan.candidates import Candidate, Misfit
 from neuron.plan.choice import speculates
+from neuron.plan.places import align_command
 from neuron.plan.sizing import Load, Sized
 
 HEADS = (
@@ -133,7 +134,7 @@ def _notes(answer: Answer) -> list[str]:
     large, small = asked.target.geometry.vocab_size, asked.draft.geometry.vocab_size
     if large != small:
         lines.append(
-            f"The draft's vocabulary is {small} and the target's {large}: vLLM wants a copy of the "
-            f"draft padded to {large} rows (docs/nxdi.md)."
+            f"The draft's vocabulary is {small} and the target's {large}, which vLLM refuses: "
+            f"`{align_command(asked)}` writes a copy of {large} rows (docs/align.md)."
         )
     return lines

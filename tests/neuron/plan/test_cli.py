@@ -13,10 +13,11 @@ from neuron.check.run import check
 from neuron.cli import main
 from neuron.cost.parameters import PARAMETERS
 from neuron.models import KNOWN_MODELS
-from neuron.pair import load_pair
+from neuron.pair import PAIRS_DIR, load_pair, shipped_pairs
 from tests.neuron.cost.conftest import model
 from tests.neuron.cost.results import trainium_result, write
 
+ROOT = Path(__file__).parents[3]
 GOLDEN = Path(__file__).parent / "golden_plan.txt"
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGE = ("--target", "qwen2.5-72b", "--draft", "qwen2.5-0.5b")
@@ -201,6 +202,18 @@ def model_in(folder: Path, **changed: object) -> Path:
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({**CONFIG, **changed}))
     return folder
+
+
+@pytest.mark.parametrize("name", [one for one in shipped_pairs() if one.startswith("qwen2.5")])
+def test_plan_shipped_pairs_and_docs_name_the_same_way_to_a_draft_that_fits(name: str) -> None:
+    pair = load_pair(name)
+    target = name.rpartition("-tp")[0]
+    command = f"neuron align qwen2.5-0.5b --target {target} --out {pair.draft}"
+    assert f"`{command}`" in plan("--target", target, "--draft", "qwen2.5-0.5b").stdout
+    comment = (PAIRS_DIR / f"{name}.toml").read_text(encoding="utf-8")
+    assert command in " ".join(comment.replace("\\\n#", "").split())
+    page = (ROOT / "docs" / "nxdi.md").read_text(encoding="utf-8")
+    assert f"--out {pair.draft}\n" in page
 
 
 def test_models_may_be_folders(tmp_path: Path) -> None:
