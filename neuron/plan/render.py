@@ -133,8 +133,9 @@ def _notes(answer: Answer) -> list[str]:
     ]
     large, small = asked.target.geometry.vocab_size, asked.draft.geometry.vocab_size
     if large != small:
+        way = "padded" if small < large else "cut"
         lines.append(
             f"The draft's vocabulary is {small} and the target's {large}, which vLLM refuses: "
-            f"`{align_command(asked)}` writes a copy of {large} rows (docs/align.md)."
+            f"`{align_command(asked)}` writes a copy {way} to {large} rows (docs/align.md)."
         )
     return lines
