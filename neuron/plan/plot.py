@@ -51,9 +51,14 @@ def _panel(axes: Axes, answer: Answer, rows: Sequence[Candidate]) -> None:
     degrees = list(asked.degrees)
     for one in rows:
         colour = COLOURS[degrees.index(one.tp) % len(COLOURS)]
+        axes.axhline(
+            one.costs.plain_ms, color=colour, linestyle=":", linewidth=1,
+            label=None if one.memory.fits else f"TP {one.tp}, plain",
+        )  # fmt: skip
+        if not one.memory.fits:
+            continue
         times = [one.costs.tpot_ms(a, one.costs.best_k(a, asked.ks)) for a in ACCEPTANCES]
         axes.plot(ACCEPTANCES, times, color=colour, label=f"TP {one.tp}")
-        axes.axhline(one.costs.plain_ms, color=colour, linestyle=":", linewidth=1)
         axes.plot([asked.acceptance.value], [one.speculative_ms], "o", color=colour, markersize=4)
     if asked.slo_tpot_ms is not None:
         axes.axhline(asked.slo_tpot_ms, color=SLO_COLOUR, linestyle="--", linewidth=1)
