@@ -16,14 +16,11 @@ from neuron.plan.candidates import Candidate
 
 COLOURS = ("#0b7285", "#e8590c", "#5f3dc4", "#2b8a3e", "#c2255c", "#1864ab", "#846800")
 ACCEPTANCES = tuple(x / 100 for x in range(20, 100))
-FORMATS = (".png", ".svg")
 SLO_COLOUR = "#495057"
 
 
 def draw(answer: Answer, path: Path) -> None:
     """A panel for each batch. Raises PairError if `path` cannot be written."""
-    if path.suffix.lower() not in FORMATS:
-        raise PairError(f"--plot {path}: name a file that ends in {' or '.join(FORMATS)}.")
     batches = sorted({one.batch for one in answer.grid.candidates})
     figure = Figure(figsize=(4.6 * max(2, len(batches)), 5.2))
     FigureCanvasAgg(figure)

@@ -96,9 +96,8 @@ def _misfits(misfits: tuple[Misfit, ...]) -> list[str]:
         f"TP {tp} from batch {one.batch} ({one.memory.total:.1f} GiB)"
         for tp, one in sorted(first.items())
     )
-    return [
-        f"Too large for a core's {misfits[0].memory.limit:.0f} GiB (modelled), draft or not: {each}."
-    ]
+    limit = misfits[0].memory.limit
+    return [f"Too large for a core's {limit:.0f} GiB (modelled), draft or not: {each}."]
 
 
 def _load(answer: Answer, load: Load) -> list[str]:

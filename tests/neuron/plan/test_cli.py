@@ -125,8 +125,8 @@ def test_what_does_not_fit_is_said() -> None:
 
 
 def test_a_target_that_fits_without_the_draft_only_runs_plain(tmp_path: Path) -> None:
-    asked = ("--target", "qwen3-32b", "--draft", "qwen3-14b", "--instance", "trn2.3xlarge")
-    asked = (*asked, "--tp", "4", "--batch", "4", "--acceptance", "0.99")
+    pair = ("--target", "qwen3-32b", "--draft", "qwen3-14b", "--instance", "trn2.3xlarge")
+    asked = (*pair, "--tp", "4", "--batch", "4", "--acceptance", "0.99")
     (row,) = data(*asked)["candidates"]
     assert (row["speculate"], row["modelled_speculative_fits"]) == (False, False)
     assert row["modelled_plain_memory_gib_per_core"]["total"] < 24
@@ -350,7 +350,10 @@ def test_limits_below_one_prefill_are_kept_by_no_number() -> None:
         ((*LARGE, "--choose", "slo", "--write", "x.toml"), 2, "give --slo-tpot"),
         ((*LARGE, "--plot", "x.pdf"), 2, ".png or .svg"),
         ((*LARGE, "--plot", "/nowhere/x.png"), 2, "/nowhere/x.png"),
-        ((*LARGE, "--write", "/nowhere/x.toml"), 2, "/nowhere/x.toml"),
+        ((*LARGE, "--write", "/nowhere/x.toml"), 2, "no folder /nowhere"),
+        ((*LARGE, "--write", "x.json"), 2, "ends in .toml"),
+        (("--calibrate", "r.json", "--write-parameters", "/nowhere/x.toml"), 2, "folder /nowhere"),
+        (("--calibrate", "r.json", "--write-parameters", "x.txt"), 2, "ends in .toml"),
         ((*LARGE, "--parameters", "/nowhere/p.toml"), 2, "/nowhere/p.toml"),
         (("--calibrate", "/nowhere/r.json"), 2, "/nowhere/r.json"),
         (("--write-parameters", "p.toml"), 2, "--calibrate"),
@@ -379,6 +382,31 @@ def test_calibrating_says_how_far_it_moved_and_writes_what_plan_reads(tmp_path: 
         for path in (PARAMETERS, out)
     )
     assert after < before
+
+
+@pytest.mark.parametrize("flag", ["--write", "--write-parameters"])
+def test_a_file_that_is_there_is_replaced_with_force_only(tmp_path: Path, flag: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("mine")
+    result = write(trainium_result(model()), tmp_path)
+    asked = (*SMALL, "--tp", "32") if flag == "--write" else ("--calibrate", str(result))
+    refused = plan(*asked, flag, str(path))
+    assert refused.exit_code == 2
+    assert "--force" in refused.stderr
+    assert path.read_text(encoding="utf-8") == "mine"
+    assert plan(*asked, flag, str(path), "--force").exit_code == 0
+    assert path.read_text(encoding="utf-8") != "mine"
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"), [("--write", "nowhere/x.toml"), ("--plot", "x.pdf"), ("--plot", "no/x.svg")]
+)
+def test_files_are_checked_before_anything_is_computed(
+    tmp_path: Path, flag: str, name: str
+) -> None:
+    found = plan(*SMALL, "--tp", "32", flag, str(tmp_path / name))
+    assert found.exit_code == 2
+    assert found.stdout == ""
 
 
 def test_calibrating_as_json(tmp_path: Path) -> None:
