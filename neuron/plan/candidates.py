@@ -94,8 +94,9 @@ def grid(question: Question) -> Grid:
         raise PairError(
             f"--target {question.target.ref} fits no asked degree on {question.instance_name}: "
             f"without a draft the least is {least.memory.total:.1f} GiB per core of "
-            f"{least.memory.limit:.0f} (modelled, TP {least.tp}, batch {least.batch}); raise "
-            "--tp, lower --batch or --max-model-len, or take a larger instance."
+            f"{least.memory.limit:.0f} ({least.memory.mark}, TP {least.tp}, "
+            f"batch {least.batch}); raise --tp, lower --batch or "
+            "--max-model-len, or take a larger instance."
         )
     return Grid(tuple(candidates), tuple(misfits))
 

@@ -63,7 +63,7 @@ def speculation(question: Question, one: Candidate) -> str:
     if not one.memory.fits:
         return (
             f"do not speculate: with the draft it takes {one.memory.total:.1f} GiB per core of "
-            f"{one.memory.limit:.0f} (modelled), without it {one.plain_memory.total:.1f}"
+            f"{one.memory.limit:.0f} ({one.memory.mark}), without it {one.plain_memory.total:.1f}"
         )
     speedup = one.speedup
     between = f"{speedup.value:.2f}x ({speedup.low:.2f} to {speedup.high:.2f})"

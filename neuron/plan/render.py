@@ -93,7 +93,8 @@ def _misfits(misfits: tuple[Misfit, ...]) -> list[str]:
     # The first of a degree is its smallest batch.
     first = {one.tp: one for one in reversed(misfits)}
     each = ", ".join(
-        f"TP {tp} from batch {one.batch} ({one.memory.total:.1f} GiB)"
+        f"TP {tp} from batch {one.batch} ({one.memory.total:.1f} GiB"
+        + (", tight)" if one.memory.tight else ")")
         for tp, one in sorted(first.items())
     )
     limit = misfits[0].memory.limit

@@ -141,6 +141,19 @@ def test_a_target_that_fits_without_the_draft_only_runs_plain(tmp_path: Path) ->
     assert not check(load_pair(path)).of("error")
 
 
+def test_what_neuron_check_only_warns_of_is_called_tight() -> None:
+    """Both have the same limits: what is too large here and not tight is an error there."""
+    asked = ("--target", "qwen3-32b", "--draft", "qwen3-1.7b", "--instance", "trn2.3xlarge")
+    full = (*asked, "--tp", "4", "--acceptance", "0.95", "--max-model-len", "2048", "--batch")
+    pair = load_pair("qwen3-32b-tp4")
+    for batch, tight in ((28, True), (40, False)):
+        found = plan(*full, str(batch))
+        report = check(pair.model_copy(update={"max_num_seqs": batch}))
+        rule = next(one for one in report.findings if one.id.startswith("hbm"))
+        assert ("tight" in found.stdout + found.stderr) == tight
+        assert rule.id == ("hbm-tight" if tight else "hbm")
+
+
 def test_an_slo_that_nothing_meets_is_an_answer_but_no_pair(tmp_path: Path) -> None:
     asked = (*LARGE, "--slo-tpot", "1ms")
     found = plan(*asked)
