@@ -9,15 +9,11 @@ from neuron.catalogue import Geometry
 from neuron.check.findings import Finding, Rule
 from neuron.check.heads import kv_heads, padded_heads
 from neuron.check.subject import Subject
+from neuron.cost.parameters import shipped
 from neuron.evidence import SDK, source
 from neuron.pair import Pair
 
 GIB = 2**30
-BANK_GIB = 24.0
-"""One bank is one core at LNC 2; at LNC 1 two cores share it."""
-FEWEST_GRAPHS_GIB = 1.0
-MOST_GRAPHS_GIB = 3.0
-"""Graphs, scratch and runtime: a guess, and its upper end."""
 DTYPE_BYTES = {"bfloat16": 2, "auto": 2, "float32": 4}
 ARCH = source(SDK, "about-neuron/arch/neuron-hardware/trainium2.rst", "I")
 
@@ -71,9 +67,13 @@ def check(subject: Subject) -> Iterator[Finding]:
     if not subject.on_neuron or pair.tp_degree is None or not shapes:
         return
     lnc = pair.lnc or 2
-    room = BANK_GIB * lnc / 2
+    hardware = shipped().hardware
+    # Graphs, scratch and runtime: a guess, from its lower to its upper end.
+    fewest, most = hardware.overhead_least.value, hardware.overhead.value
+    # One bank is one core at LNC 2; at LNC 1 two cores share it.
+    room = hardware.hbm_core.value * lnc / 2
     need = sum((need_of(shape, pair, pair.tp_degree) for shape in shapes), Need(0, 0))
-    whole = need.total + FEWEST_GRAPHS_GIB
+    whole = need.total + fewest
     said = (
         f"Key 'tp_degree' = {pair.tp_degree} puts {need.weights:.1f} GiB of weights and "
         f"{need.caches:.1f} GiB of caches on each logical core, of {room:.0f} GiB (modelled)"
@@ -84,9 +84,9 @@ def check(subject: Subject) -> Iterator[Finding]:
             f"{said}; raise it, or lower max_model_len = {pair.max_model_len} or max_num_seqs = "
             f"{pair.max_num_seqs}.",
         )
-    elif need.total + MOST_GRAPHS_GIB > room:
+    elif need.total + most > room:
         yield TIGHT(
             "tp_degree",
-            f"{said}, and graphs may take {FEWEST_GRAPHS_GIB:.0f} to {MOST_GRAPHS_GIB:.0f}; raise "
+            f"{said}, and graphs may take {fewest:.0f} to {most:.0f}; raise "
             "it, or lower max_model_len or max_num_seqs.",
         )

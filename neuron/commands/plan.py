@@ -90,6 +90,7 @@ class Asked(TypedDict):
 )
 @click.option("--calibrate", type=FILE, help="Refit the model to a result of `bench` instead.")
 @click.option("--write-parameters", type=FILE, help="With --calibrate: where to.")
+@click.option("--force", is_flag=True, help="Replace what --write or --write-parameters names.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def plan(
     target: str | None,
@@ -100,6 +101,7 @@ def plan(
     parameters: Path | None,
     calibrate: Path | None,
     write_parameters: Path | None,
+    force: bool,
     as_json: bool,
     **asked: Unpack[Asked],
 ) -> None:
@@ -108,7 +110,12 @@ def plan(
     Every time it prints is modelled: nobody has measured these pairs on a Trainium.
     """
     from neuron.cost import load_parameters, shipped
+    from neuron.plan.outputs import PICTURES, TABLES, writable
 
+    writable("--write", write, TABLES, replace=force)
+    writable("--write-parameters", write_parameters, TABLES, replace=force)
+    # A picture can be drawn again.
+    writable("--plot", plot, PICTURES, replace=True)
     known = shipped() if parameters is None else load_parameters(parameters)
     if calibrate is not None:
         _calibrate(known, calibrate, write_parameters, as_json=as_json)

@@ -18,6 +18,8 @@ class Memory:
     weights: float
     cache: float
     overhead: float
+    """The upper end of a guess."""
+    overhead_least: float
     limit: float
 
     @property
@@ -27,6 +29,17 @@ class Memory:
     @property
     def fits(self) -> bool:
         return self.total <= self.limit
+
+    @property
+    def tight(self) -> bool:
+        """It fits only if graphs take less than they may: `neuron check` warns, plan leaves it."""
+        least = self.weights + self.cache + self.overhead_least
+        return not self.fits and least <= self.limit
+
+    @property
+    def mark(self) -> str:
+        """What stands beside its figures."""
+        return "modelled, tight" if self.tight else "modelled"
 
 
 def memory(
@@ -47,5 +60,6 @@ def memory(
         weights=weights / GIB,
         cache=cache / GIB,
         overhead=hardware.overhead.value,
+        overhead_least=hardware.overhead_least.value,
         limit=hardware.hbm_core.value,
     )

@@ -36,6 +36,7 @@ class Hardware(Data):
     bw_core: Parameter
     hbm_core: Parameter
     overhead: Parameter
+    overhead_least: Parameter
 
 
 class Coefficients(Data):

@@ -116,7 +116,8 @@ def _observation(
         source=f"{path}, {len(replies)} requests",
         draft=shape_of(pair.draft) if speculative and pair.draft else None,
         k=pair.num_draft_tokens if speculative else 0,
-        loop="nxdi" if pair.stack == "nxdi" else "generic",
+        # The legacy fork runs NxDI too, with its K+1 draft passes.
+        loop="nxdi" if pair.stack in ("nxdi", "legacy") else "generic",
     )
 
 

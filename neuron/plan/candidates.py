@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from neuron.cost import Costs, Memory, Model, Parameters, Setup, memory
 from neuron.cost.parameters import Coefficients
 from neuron.errors import PairError
-from neuron.plan.question import Question
+from neuron.plan.question import Named, Question
 
 UNCERTAIN = ("eta_kv", "kappa_t", "bw_ar")
 """Assumed coefficients, each tried at half and at double."""
@@ -29,7 +29,10 @@ class Candidate:
     batch: int
     k: int
     """The best K for the acceptance asked about, though plain may be faster."""
+    plain_memory: Memory
+    """Of the target alone, which fits."""
     memory: Memory
+    """With the draft, which may not fit."""
     costs: Costs
     speculative_ms: float
     """TPOT with K drafts; plain is `costs.plain_ms`."""
@@ -39,8 +42,8 @@ class Candidate:
 
     @property
     def pays(self) -> bool:
-        """Speculation is worth it only where the whole range says so."""
-        return self.speedup.low > 1
+        """Speculation is worth it only where there is room and the whole range says so."""
+        return self.memory.fits and self.speedup.low > 1
 
     @property
     def tpot_ms(self) -> float:
@@ -60,6 +63,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Misfit:
+    """Even without the draft."""
+
     tp: int
     batch: int
     memory: Memory
@@ -79,23 +84,18 @@ def grid(question: Question) -> Grid:
     misfits: list[Misfit] = []
     for tp in question.degrees:
         for batch in question.batches:
-            taken = memory(
-                (question.target.geometry, question.draft.geometry),
-                tp,
-                batch=batch,
-                max_model_len=question.max_model_len,
-                hardware=question.parameters.hardware,
-            )
-            if taken.fits:
-                candidates.append(_candidate(question, tp, batch, taken, model, others))
+            alone = _memory(question, tp, batch, question.target)
+            if alone.fits:
+                candidates.append(_candidate(question, tp, batch, model, others))
             else:
-                misfits.append(Misfit(tp, batch, taken))
+                misfits.append(Misfit(tp, batch, alone))
     if not candidates:
         least = min(misfits, key=lambda one: one.memory.total)
         raise PairError(
             f"--target {question.target.ref} fits no asked degree on {question.instance_name}: "
-            f"the least is {least.memory.total:.1f} GiB per core of {least.memory.limit:.0f} "
-            f"(modelled, TP {least.tp}, batch {least.batch}); raise --tp, lower --batch or "
+            f"without a draft the least is {least.memory.total:.1f} GiB per core of "
+            f"{least.memory.limit:.0f} ({least.memory.mark}, TP {least.tp}, "
+            f"batch {least.batch}); raise --tp, lower --batch or "
             "--max-model-len, or take a larger instance."
         )
     return Grid(tuple(candidates), tuple(misfits))
@@ -114,8 +114,18 @@ def variants(parameters: Parameters) -> Iterator[Coefficients]:
         yield calibrated.changed(**{name: doubled})
 
 
+def _memory(question: Question, tp: int, batch: int, *models: Named) -> Memory:
+    return memory(
+        tuple(one.geometry for one in models),
+        tp,
+        batch=batch,
+        max_model_len=question.max_model_len,
+        hardware=question.parameters.hardware,
+    )
+
+
 def _candidate(
-    question: Question, tp: int, batch: int, taken: Memory, model: Model, others: list[Model]
+    question: Question, tp: int, batch: int, model: Model, others: list[Model]
 ) -> Candidate:
     setup = Setup(question.target.geometry, question.draft.geometry, tp, batch, question.context)
     costs = Costs.of(model, setup, loop=question.loop)
@@ -132,7 +142,8 @@ def _candidate(
         replicas=question.cores // tp,
         batch=batch,
         k=k,
-        memory=taken,
+        plain_memory=_memory(question, tp, batch, question.target),
+        memory=_memory(question, tp, batch, question.target, question.draft),
         costs=costs,
         speculative_ms=costs.tpot_ms(accepted.value, k),
         speedup=Range(costs.speedup(accepted.value, k), min(ends), max(ends)),

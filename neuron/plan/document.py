@@ -64,6 +64,11 @@ def _candidate(one: Candidate) -> dict[str, Any]:
         "k": one.k,
         "speculate": one.pays,
         "modelled_memory_gib_per_core": {**asdict(one.memory), "total": one.memory.total},
+        "modelled_plain_memory_gib_per_core": {
+            **asdict(one.plain_memory),
+            "total": one.plain_memory.total,
+        },
+        "modelled_speculative_fits": one.memory.fits,
         "modelled_plain": way(one.costs.plain_ms),
         "modelled_speculative": way(one.speculative_ms),
         "modelled_draft_pass_ms": one.costs.draft_ms,

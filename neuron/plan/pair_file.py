@@ -5,37 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 
 from neuron.errors import PairError
-from neuron.models import KNOWN_MODELS
 from neuron.pair import Pair
 from neuron.plan.candidates import Candidate
-from neuron.plan.question import Named, Question
+from neuron.plan.places import draft_place, name_of, place_of
+from neuron.plan.question import Question
 
-MODELS = "/models"
 ARTEFACTS = "/nvme/specserve"
 PROMPT_SHARE = 0.75
 """Of the longest sequence: as in the pairs that ship."""
 
 
 def pair_of(question: Question, one: Candidate) -> Pair:
-    """A plain pair, without a draft, where speculation does not pay."""
-    target = Path(question.target.ref).name.lower()
-    vocab = question.target.geometry.vocab_size
+    """A plain pair, without a draft, where speculation does not pay.
+
+    The plain engine is AWS's: compiled greedy, and without grammars (neuron/stacks/nxdi_aws.py).
+    """
+    target = name_of(question.target)
     fields = {
         "name": f"{target}-tp{one.tp}" + ("" if one.pays else "-plain"),
         "stack": "nxdi",
-        "target": _folder(question.target, vocab),
-        "draft": _folder(question.draft, vocab) if one.pays else None,
+        "target": place_of(question.target),
+        "draft": draft_place(question) if one.pays else None,
         "num_draft_tokens": one.k,
         "max_model_len": question.max_model_len,
         "max_prompt_len": int(question.max_model_len * PROMPT_SHARE),
         "max_num_seqs": one.batch,
         "dtype": "bfloat16",
         "prefix_caching": False,
-        "tool_call_parser": "hermes",
+        "tool_call_parser": "hermes" if one.pays else None,
         "served_model_name": target,
         "instance": question.instance_name,
         "tp_degree": one.tp,
         "lnc": 2,
+        "sampling": "any" if one.pays else "greedy",
         "artefacts": ARTEFACTS,
     }
     return Pair.model_validate(fields)
@@ -55,12 +57,3 @@ def write(question: Question, one: Candidate, path: Path) -> None:
         raise PairError(f"--write {path}: {error.strerror}; name a file that can be made.") from (
             error
         )
-
-
-def _folder(named: Named, vocab: int) -> str:
-    """Where a known model is expected on the host; another's own path."""
-    hub_id = KNOWN_MODELS.get(named.ref.lower())
-    if hub_id is None:
-        return str(Path(named.ref).expanduser().absolute())
-    padded = "" if named.geometry.vocab_size == vocab else f"-v{vocab}"
-    return f"{MODELS}/{hub_id.partition('/')[2]}{padded}"

@@ -16,14 +16,11 @@ from neuron.plan.candidates import Candidate
 
 COLOURS = ("#0b7285", "#e8590c", "#5f3dc4", "#2b8a3e", "#c2255c", "#1864ab", "#846800")
 ACCEPTANCES = tuple(x / 100 for x in range(20, 100))
-FORMATS = (".png", ".svg")
 SLO_COLOUR = "#495057"
 
 
 def draw(answer: Answer, path: Path) -> None:
     """A panel for each batch. Raises PairError if `path` cannot be written."""
-    if path.suffix.lower() not in FORMATS:
-        raise PairError(f"--plot {path}: name a file that ends in {' or '.join(FORMATS)}.")
     batches = sorted({one.batch for one in answer.grid.candidates})
     figure = Figure(figsize=(4.6 * max(2, len(batches)), 5.2))
     FigureCanvasAgg(figure)
@@ -51,9 +48,14 @@ def _panel(axes: Axes, answer: Answer, rows: Sequence[Candidate]) -> None:
     degrees = list(asked.degrees)
     for one in rows:
         colour = COLOURS[degrees.index(one.tp) % len(COLOURS)]
+        axes.axhline(
+            one.costs.plain_ms, color=colour, linestyle=":", linewidth=1,
+            label=None if one.memory.fits else f"TP {one.tp}, plain",
+        )  # fmt: skip
+        if not one.memory.fits:
+            continue
         times = [one.costs.tpot_ms(a, one.costs.best_k(a, asked.ks)) for a in ACCEPTANCES]
         axes.plot(ACCEPTANCES, times, color=colour, label=f"TP {one.tp}")
-        axes.axhline(one.costs.plain_ms, color=colour, linestyle=":", linewidth=1)
         axes.plot([asked.acceptance.value], [one.speculative_ms], "o", color=colour, markersize=4)
     if asked.slo_tpot_ms is not None:
         axes.axhline(asked.slo_tpot_ms, color=SLO_COLOUR, linestyle="--", linewidth=1)

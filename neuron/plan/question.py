@@ -106,11 +106,6 @@ def models_of(target: str, draft: str) -> tuple[Named, Named]:
             f"--draft {draft} is a {small.model_type} and --target {target} a {large.model_type}: "
             "their special tokens differ; choose a draft of the target's family."
         )
-    if small.vocab_size > large.vocab_size:
-        raise PairError(
-            f"--draft {draft} has a vocabulary of {small.vocab_size}, more than the target's "
-            f"{large.vocab_size}: a draft can be padded but not cut; choose a smaller draft."
-        )
     return pair
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from neuron.plan.answer import Answer
 from neuron.plan.candidates import Candidate, Misfit
 from neuron.plan.choice import speculates
+from neuron.plan.places import align_command
 from neuron.plan.sizing import Load, Sized
 
 HEADS = (
@@ -28,7 +29,9 @@ GOALS = {"latency": "Latency", "cost": "Cost", "slo": "SLO"}
 def text(answer: Answer) -> str:
     lines = [*_head(answer), "", *columns([HEADS_TOP, HEADS_LOW, *_rows(answer)]), ""]
     if not speculates(answer.grid.candidates):
-        lines.append("Do not speculate with this draft here: no row above is sure to be faster.")
+        room = all(one.memory.fits for one in answer.grid.candidates)
+        why = "is sure to be faster" if room else "has room for it and is sure to be faster"
+        lines.append(f"Do not speculate with this draft here: no row above {why}.")
     for choice in answer.choices:
         one = choice.candidate
         where = f"TP {one.tp}, batch {one.batch}: " if one else ""
@@ -74,13 +77,13 @@ def _row(one: Candidate) -> tuple[str, ...]:
         str(one.replicas),
         str(one.batch),
         str(one.k),
-        f"{one.memory.total:.1f}",
+        f"{(one.memory if one.memory.fits else one.plain_memory).total:.1f}",
         f"{one.costs.plain_ms:.1f}",
         f"{one.speculative_ms:.1f}",
         f"{speedup.value:.2f} ({speedup.low:.2f}-{speedup.high:.2f})",
         f"{one.tokens_per_s(one.tpot_ms):.0f}",
         f"{one.cost:.2f}",
-        "yes" if one.pays else "no",
+        "yes" if one.pays else "no" if one.memory.fits else "no room",
     )
 
 
@@ -90,10 +93,12 @@ def _misfits(misfits: tuple[Misfit, ...]) -> list[str]:
     # The first of a degree is its smallest batch.
     first = {one.tp: one for one in reversed(misfits)}
     each = ", ".join(
-        f"TP {tp} from batch {one.batch} ({one.memory.total:.1f} GiB)"
+        f"TP {tp} from batch {one.batch} ({one.memory.total:.1f} GiB"
+        + (", tight)" if one.memory.tight else ")")
         for tp, one in sorted(first.items())
     )
-    return [f"Too large for a core's {misfits[0].memory.limit:.0f} GiB (modelled): {each}."]
+    limit = misfits[0].memory.limit
+    return [f"Too large for a core's {limit:.0f} GiB (modelled), draft or not: {each}."]
 
 
 def _load(answer: Answer, load: Load) -> list[str]:
@@ -132,8 +137,9 @@ def _notes(answer: Answer) -> list[str]:
     ]
     large, small = asked.target.geometry.vocab_size, asked.draft.geometry.vocab_size
     if large != small:
+        way = "padded" if small < large else "cut"
         lines.append(
-            f"The draft's vocabulary is {small} and the target's {large}: vLLM wants a copy of the "
-            f"draft padded to {large} rows (docs/nxdi.md)."
+            f"The draft's vocabulary is {small} and the target's {large}, which vLLM refuses: "
+            f"`{align_command(asked)}` writes a copy {way} to {large} rows (docs/align.md)."
         )
     return lines

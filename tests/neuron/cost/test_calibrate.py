@@ -93,6 +93,13 @@ def test_a_result_is_read_as_one_observation_per_arm(tmp_path: Path) -> None:
         assert one.measured_ms == pytest.approx(one.modelled_ms(model()), rel=1e-6)
 
 
+@pytest.mark.parametrize("stack", ["nxdi", "legacy"])
+def test_both_stacks_over_nxdi_draft_once_more_than_k(tmp_path: Path, stack: str) -> None:
+    _, spec = observations(write(trainium_result(model(), stack=stack), tmp_path))
+    assert spec.loop == "nxdi"
+    assert spec.measured_ms == pytest.approx(spec.modelled_ms(model()), rel=1e-6)
+
+
 def test_a_padded_draft_has_the_rows_its_name_says(tmp_path: Path) -> None:
     found = trainium_result(
         model(), target="/models/Qwen2.5-72B-Instruct", draft="/m/Qwen2.5-0.5B-Instruct-v152064"

@@ -20,7 +20,7 @@ def test_every_parameter_says_where_it_comes_from() -> None:
     groups = (known.hardware, known.calibrated, known.optimised, known.roofline)
     every = [getattr(group, name) for group in groups for name in type(group).model_fields]
     every += [one for kind in known.instances.values() for one in (kind.cores, kind.price)]
-    assert len(every) == 3 + 3 * 11 + 3 * 2
+    assert len(every) == 4 + 3 * 11 + 3 * 2
     assert all(isinstance(one, Parameter) and one.source and one.unit for one in every)
     assert all(kind.source for kind in known.workloads.values())
 

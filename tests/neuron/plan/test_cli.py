@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from neuron.check.run import check
 from neuron.cli import main
 from neuron.cost.parameters import PARAMETERS
 from neuron.models import KNOWN_MODELS
-from neuron.pair import load_pair
+from neuron.pair import PAIRS_DIR, load_pair, shipped_pairs
 from tests.neuron.cost.conftest import model
 from tests.neuron.cost.results import trainium_result, write
 
+ROOT = Path(__file__).parents[3]
 GOLDEN = Path(__file__).parent / "golden_plan.txt"
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGE = ("--target", "qwen2.5-72b", "--draft", "qwen2.5-0.5b")
@@ -117,7 +119,39 @@ def test_a_workload_widens_the_range() -> None:
 def test_what_does_not_fit_is_said() -> None:
     answer = data(*LARGE)
     assert {one["tp"] for one in answer["too_large"]} == {1, 2, 4}
-    assert "Too large for a core's 24 GiB (modelled): TP 1 from batch 1 (" in plan(*LARGE).stdout
+    assert (
+        "Too large for a core's 24 GiB (modelled), draft or not: TP 1 from" in plan(*LARGE).stdout
+    )
+
+
+def test_a_target_that_fits_without_the_draft_only_runs_plain(tmp_path: Path) -> None:
+    pair = ("--target", "qwen3-32b", "--draft", "qwen3-14b", "--instance", "trn2.3xlarge")
+    asked = (*pair, "--tp", "4", "--batch", "4", "--acceptance", "0.99")
+    (row,) = data(*asked)["candidates"]
+    assert (row["speculate"], row["modelled_speculative_fits"]) == (False, False)
+    assert row["modelled_plain_memory_gib_per_core"]["total"] < 24
+    assert row["modelled_memory_gib_per_core"]["total"] > 24
+    path, picture = tmp_path / "pair.toml", tmp_path / "plan.svg"
+    found = plan(*asked, "--write", str(path), "--plot", str(picture))
+    assert found.exit_code == 0, found.stderr
+    assert "no room" in found.stdout
+    assert "do not speculate: with the draft it takes" in found.stdout
+    assert "no row above has room for it" in found.stdout
+    assert load_pair(path).draft is None
+    assert not check(load_pair(path)).of("error")
+
+
+def test_what_neuron_check_only_warns_of_is_called_tight() -> None:
+    """Both have the same limits: what is too large here and not tight is an error there."""
+    asked = ("--target", "qwen3-32b", "--draft", "qwen3-1.7b", "--instance", "trn2.3xlarge")
+    full = (*asked, "--tp", "4", "--acceptance", "0.95", "--max-model-len", "2048", "--batch")
+    pair = load_pair("qwen3-32b-tp4")
+    for batch, tight in ((28, True), (40, False)):
+        found = plan(*full, str(batch))
+        report = check(pair.model_copy(update={"max_num_seqs": batch}))
+        rule = next(one for one in report.findings if one.id.startswith("hbm"))
+        assert ("tight" in found.stdout + found.stderr) == tight
+        assert rule.id == ("hbm-tight" if tight else "hbm")
 
 
 def test_an_slo_that_nothing_meets_is_an_answer_but_no_pair(tmp_path: Path) -> None:
@@ -158,23 +192,108 @@ def test_a_pair_that_does_not_speculate_has_no_draft(tmp_path: Path) -> None:
     assert command.exit_code == 0, command.stderr
 
 
+@pytest.mark.parametrize(
+    ("asked", "speculates"),
+    [
+        ((*LARGE, "--acceptance", "0.9"), True),
+        (("--target", "qwen3-32b", "--draft", "qwen3-0.6b", "--acceptance", "0.9"), True),
+        ((*SMALL, "--tp", "32"), False),
+        (("--target", "qwen3-8b", "--draft", "qwen3-4b"), False),
+    ],
+)
+def test_neuron_check_finds_nothing_wrong_with_what_is_written(
+    tmp_path: Path, asked: tuple[str, ...], speculates: bool
+) -> None:
+    path = tmp_path / "pair.toml"
+    assert plan(*asked, "--write", str(path)).exit_code == 0
+    pair = load_pair(path)
+    assert (pair.draft is not None) == speculates
+    assert (pair.sampling, pair.tool_call_parser) == (
+        ("any", "hermes") if speculates else ("greedy", None)
+    )
+    report = check(pair)
+    assert not report.of("error")
+    assert not report.of("warning")
+
+
+CONFIG = {
+    "model_type": "qwen3",
+    "hidden_size": 2048,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "intermediate_size": 6144,
+    "vocab_size": 151936,
+    "tie_word_embeddings": True,
+}
+"""Qwen3 1.7B's."""
+
+
+def model_in(folder: Path, **changed: object) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({**CONFIG, **changed}))
+    return folder
+
+
+@pytest.mark.parametrize("name", [one for one in shipped_pairs() if one.startswith("qwen2.5")])
+def test_plan_shipped_pairs_and_docs_name_the_same_way_to_a_draft_that_fits(name: str) -> None:
+    pair = load_pair(name)
+    target = name.rpartition("-tp")[0]
+    command = f"neuron align qwen2.5-0.5b --target {target} --out {pair.draft}"
+    assert f"`{command}`" in plan("--target", target, "--draft", "qwen2.5-0.5b").stdout
+    comment = (PAIRS_DIR / f"{name}.toml").read_text(encoding="utf-8")
+    assert command in " ".join(comment.replace("\\\n#", "").split())
+    page = (ROOT / "docs" / "nxdi.md").read_text(encoding="utf-8")
+    assert f"--out {pair.draft}\n" in page
+
+
+def test_a_draft_of_a_larger_vocabulary_is_to_be_cut() -> None:
+    found = plan("--target", "qwen2.5-3b", "--draft", "qwen2.5-7b")
+    assert found.exit_code == 0, found.stderr
+    assert (
+        "`neuron align qwen2.5-7b --target qwen2.5-3b --out "
+        "/models/Qwen2.5-7B-Instruct-v151936` writes a copy cut to 151936 rows" in found.stdout
+    )
+
+
 def test_models_may_be_folders(tmp_path: Path) -> None:
-    config = {
-        "model_type": "qwen3",
-        "hidden_size": 2048,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 8,
-        "head_dim": 128,
-        "intermediate_size": 6144,
-        "vocab_size": 151936,
-        "tie_word_embeddings": True,
-    }
-    (tmp_path / "config.json").write_text(json.dumps(config))
     asked = ("--target", "qwen3-32b", "--acceptance", "0.9", "--tp", "32")
-    mine = data(*asked, "--draft", str(tmp_path))
+    mine = data(*asked, "--draft", str(model_in(tmp_path / "mine")))
     known = data(*asked, "--draft", "qwen3-1.7b")
     assert mine["candidates"] == known["candidates"]
+
+
+def test_a_hub_id_is_written_as_the_folder_of_its_known_name(tmp_path: Path) -> None:
+    asked = ("--acceptance", "0.9", "--write")
+    by_id = ("--target", "Qwen/Qwen2.5-72B-Instruct", "--draft", "Qwen/Qwen2.5-0.5B-Instruct")
+    other = ("--target", "unsloth/Qwen2.5-72B-Instruct", "--draft", "qwen2.5-0.5b")
+    bare = ("--target", "Qwen2.5-72B-Instruct", "--draft", "Qwen2.5-0.5B-Instruct")
+    for number, models in enumerate((LARGE, by_id, other, bare)):
+        assert plan(*models, *asked, str(tmp_path / f"{number}.toml")).exit_code == 0
+    known, mine, theirs, short = (load_pair(tmp_path / f"{number}.toml") for number in range(4))
+    assert mine == short == known
+    assert known.target == theirs.target == "/models/Qwen2.5-72B-Instruct"
+
+
+def test_a_config_is_written_as_the_folder_it_is_in(tmp_path: Path) -> None:
+    target = model_in(tmp_path / "Mine", num_hidden_layers=64, hidden_size=5120)
+    draft = model_in(tmp_path / "small", vocab_size=151000)
+    asked = ("--target", str(target / "config.json"), "--draft", str(draft / "config.json"))
+    path = tmp_path / "pair.toml"
+    assert plan(*asked, "--acceptance", "0.99", "--tp", "4", "--write", str(path)).exit_code == 0
+    pair = load_pair(path)
+    assert (pair.target, pair.served_model_name) == (str(target), "mine")
+    assert pair.draft == f"{draft}-v151936"
+
+
+def test_the_folder_worked_in_may_be_the_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(model_in(tmp_path / "Mine"))
+    assert plan("--target", ".", "--draft", "qwen3-0.6b", "--write", "p.toml").exit_code == 0
+    pair = load_pair(Path("p.toml"))
+    assert (pair.target, pair.served_model_name) == (str(tmp_path / "Mine"), "mine")
 
 
 @pytest.mark.parametrize("name", ["plan.png", "plan.svg"])
@@ -225,7 +344,6 @@ def test_limits_below_one_prefill_are_kept_by_no_number() -> None:
         (("--target", "qwen2.5-72b"), 2, "give --target and --draft"),
         (("--target", "qwen2.5-71b", "--draft", "qwen2.5-0.5b"), 3, "or qwen2.5-72b"),
         (("--target", "qwen2.5-72b", "--draft", "qwen3-0.6b"), 2, "--draft qwen3-0.6b is a qwen3"),
-        (("--target", "qwen2.5-3b", "--draft", "qwen2.5-7b"), 2, "choose a smaller draft"),
         ((*LARGE, "--instance", "p5.48xlarge"), 2, "known are trn2.3xlarge"),
         ((*LARGE, "--instance", "trn2.3xlarge"), 2, "fits no asked degree"),
         ((*LARGE, "--acceptance", "1.2"), 2, "--acceptance"),
@@ -245,7 +363,10 @@ def test_limits_below_one_prefill_are_kept_by_no_number() -> None:
         ((*LARGE, "--choose", "slo", "--write", "x.toml"), 2, "give --slo-tpot"),
         ((*LARGE, "--plot", "x.pdf"), 2, ".png or .svg"),
         ((*LARGE, "--plot", "/nowhere/x.png"), 2, "/nowhere/x.png"),
-        ((*LARGE, "--write", "/nowhere/x.toml"), 2, "/nowhere/x.toml"),
+        ((*LARGE, "--write", "/nowhere/x.toml"), 2, "no folder /nowhere"),
+        ((*LARGE, "--write", "x.json"), 2, "ends in .toml"),
+        (("--calibrate", "r.json", "--write-parameters", "/nowhere/x.toml"), 2, "folder /nowhere"),
+        (("--calibrate", "r.json", "--write-parameters", "x.txt"), 2, "ends in .toml"),
         ((*LARGE, "--parameters", "/nowhere/p.toml"), 2, "/nowhere/p.toml"),
         (("--calibrate", "/nowhere/r.json"), 2, "/nowhere/r.json"),
         (("--write-parameters", "p.toml"), 2, "--calibrate"),
@@ -274,6 +395,31 @@ def test_calibrating_says_how_far_it_moved_and_writes_what_plan_reads(tmp_path: 
         for path in (PARAMETERS, out)
     )
     assert after < before
+
+
+@pytest.mark.parametrize("flag", ["--write", "--write-parameters"])
+def test_a_file_that_is_there_is_replaced_with_force_only(tmp_path: Path, flag: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("mine")
+    result = write(trainium_result(model()), tmp_path)
+    asked = (*SMALL, "--tp", "32") if flag == "--write" else ("--calibrate", str(result))
+    refused = plan(*asked, flag, str(path))
+    assert refused.exit_code == 2
+    assert "--force" in refused.stderr
+    assert path.read_text(encoding="utf-8") == "mine"
+    assert plan(*asked, flag, str(path), "--force").exit_code == 0
+    assert path.read_text(encoding="utf-8") != "mine"
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"), [("--write", "nowhere/x.toml"), ("--plot", "x.pdf"), ("--plot", "no/x.svg")]
+)
+def test_files_are_checked_before_anything_is_computed(
+    tmp_path: Path, flag: str, name: str
+) -> None:
+    found = plan(*SMALL, "--tp", "32", flag, str(tmp_path / name))
+    assert found.exit_code == 2
+    assert found.stdout == ""
 
 
 def test_calibrating_as_json(tmp_path: Path) -> None:
