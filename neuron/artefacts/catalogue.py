@@ -9,7 +9,7 @@ from datetime import datetime
 
 from neuron.artefacts.errors import ArtefactError, DamagedError, NotPublishedError
 from neuron.artefacts.manifest import Kind, Manifest, parse
-from neuron.artefacts.store import Store, Stored, manifest_key
+from neuron.artefacts.store import Store, Stored, id_in, manifest_key
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,10 @@ def holdings(store: Store, kind: Kind) -> list[Held]:
     """Sorted by name, then age; reads every manifest."""
     below: dict[str, list[Stored]] = defaultdict(list)
     for stored in store.walk(f"{kind}/"):
-        below[stored.key.split("/")[1]].append(stored)
+        # A pair's own folder has ROOT/artefacts/NAME in it and may be given as a store.
+        id_ = id_in(stored.key)
+        if id_ is not None:
+            below[id_].append(stored)
     held = [_held(store, kind, id_, objects) for id_, objects in below.items()]
     return sorted(held, key=lambda one: (one.manifest.name if one.manifest else "~", one.touched))
 

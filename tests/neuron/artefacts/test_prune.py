@@ -19,7 +19,7 @@ from neuron.artefacts.local import LocalStore
 from neuron.artefacts.prune import SHORTEST, judge
 from neuron.artefacts.publish import REUSE_WITHIN, publish
 from neuron.artefacts.store import Stored, manifest_key
-from tests.neuron.artefacts.examples import artefact, cli, key
+from tests.neuron.artefacts.examples import artefact, cli, contents, key
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -135,3 +135,19 @@ def test_left_overs_of_a_second_publisher_go_and_the_artefact_stays(
     assert not stray.exists()
     assert young.exists()
     assert any(one.published for one in holdings(store, "artefacts"))
+
+
+def test_a_folder_that_is_no_store_is_neither_listed_nor_removed(tmp_path: Path) -> None:
+    """A pair's own artefacts lie in ROOT/artefacts/NAME, where a store has its ids."""
+    folder, _ = artefact(tmp_path / "nvme" / "artefacts" / "qwen2.5-tp2-abc123")
+    beside = tmp_path / "nvme" / "artefacts" / ("a" * 64)
+    (beside / "files").mkdir(parents=True)
+    (beside / "files" / "notes.txt").write_text("mine")
+    aged(tmp_path / "nvme", timedelta(days=60))
+    before = contents(tmp_path / "nvme")
+    store = LocalStore(tmp_path / "nvme")
+    assert holdings(store, "artefacts") == []
+    done = cli("artefacts", "prune", "--store", store.address, "--yes")
+    assert done.communicate()[0] == f"{store.address} holds none.\n"
+    assert contents(tmp_path / "nvme") == before
+    assert folder.is_dir()
