@@ -152,11 +152,15 @@ def read(folder: Path) -> Manifest:
     return parse(data, str(path))
 
 
+def begin(folder: Path, manifest: Manifest) -> None:
+    """Says what is to come; nothing reads it as the folder's manifest."""
+    (folder / UNFINISHED).write_bytes(manifest.to_bytes())
+
+
 def write(folder: Path, manifest: Manifest) -> None:
     """In one step: nobody reads half of it."""
-    fresh = folder / UNFINISHED
-    fresh.write_bytes(manifest.to_bytes())
-    fresh.replace(folder / FILE)
+    begin(folder, manifest)
+    (folder / UNFINISHED).replace(folder / FILE)
 
 
 def _seal(rest: object) -> str:
