@@ -77,11 +77,11 @@ class Store(Protocol):
         """What is not there is as good as deleted."""
         ...
 
-    def unfinished(self, older_than: timedelta) -> Sequence[str]:
-        """Keys of uploads begun that long ago and never ended."""
+    def unfinished(self, kind: Kind, older_than: timedelta) -> Sequence[str]:
+        """Keys of uploads of ours, begun that long ago and never ended."""
         ...
 
-    def abandon(self, older_than: timedelta) -> None:
+    def abandon(self, kind: Kind, older_than: timedelta) -> None:
         """Frees what `unfinished` names."""
         ...
 

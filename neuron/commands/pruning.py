@@ -59,13 +59,13 @@ def prune_report(
     used = _used(holdings(store, "artefacts")) if kind == "weights" else set()
     verdicts = judge(held, now=now, older_than=older_than, keep=keep, retired=retired, used=used)
     extra = left_over((v.held for v in verdicts if not v.remove), now=now)
-    unfinished = list(store.unfinished(SHORTEST))
+    unfinished = list(store.unfinished(kind, SHORTEST))
     if yes:
         for verdict in verdicts:
             if verdict.remove:
                 remove(store, verdict.held)
         store.delete(extra)
-        store.abandon(SHORTEST)
+        store.abandon(kind, SHORTEST)
     report = {
         "removed": yes,
         "verdicts": [_row(verdict) for verdict in verdicts],
