@@ -31,7 +31,8 @@ def judge(
 ) -> list[Verdict]:
     """One verdict for each, in the same order.
 
-    `keep`: names, ids or starts of ids. `retired`: names whose newest one needs no keeping.
+    What has a manifest that cannot be read goes only when `retired` has its whole id.
+    `keep`: names, ids or starts of ids. `retired`: names whose newest one needs no keeping, or ids.
     `used`: model digests that artefacts in the store are compiled for.
     """
     age = max(older_than, SHORTEST)
@@ -73,6 +74,8 @@ def _judge(
         return Verdict(held, remove=False, why="named by --keep")
     if manifest and manifest.kind == "weights" and manifest.model in used:
         return Verdict(held, remove=False, why="an artefact is compiled for it")
+    if held.unread and held.id not in retired:
+        return Verdict(held, remove=False, why=held.fault)
     if held.id in newest and name not in retired:
         return Verdict(held, remove=False, why=f"the newest of {name}")
     if held.touched >= limit:

@@ -21,7 +21,12 @@ from neuron.commands.exit_codes import EXIT_CODES
 @click.option("--kind", type=click.Choice(["artefacts", "weights"]), default="artefacts")
 @click.option("--older-than", type=AgeParam(), default="30d", show_default=True)
 @click.option("--keep", multiple=True, metavar="NAME|ID", help="Never remove it; may be repeated.")
-@click.option("--retired", multiple=True, metavar="NAME", help="Its newest one needs no keeping.")
+@click.option(
+    "--retired",
+    multiple=True,
+    metavar="NAME|ID",
+    help="Its newest one needs no keeping; a whole id: an unreadable one.",
+)
 @click.option("--yes", is_flag=True, help="Remove. Without it nothing is changed.")
 @json_option
 def prune_command(

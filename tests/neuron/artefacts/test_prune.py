@@ -29,7 +29,7 @@ def held(name: str, days: float, tp: int, *, published: bool = True) -> Held:
     entry = FileEntry(path="model.pt", size=1, sha256="a" * 64)
     manifest = manifests.make("artefacts", name, [entry], key=made_key)
     stored = Stored(manifest_key("artefacts", made_key.digest), 1, NOW - timedelta(days=days))
-    return Held("artefacts", made_key.digest, manifest if published else None, "", [stored])
+    return Held("artefacts", made_key.digest, manifest if published else None, objects=[stored])
 
 
 def removed(holdings: Sequence[Held], **options: object) -> set[str]:
@@ -151,3 +151,28 @@ def test_a_folder_that_is_no_store_is_neither_listed_nor_removed(tmp_path: Path)
     assert done.communicate()[0] == f"{store.address} holds none.\n"
     assert contents(tmp_path / "nvme") == before
     assert folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ((b'"format": 1', b'"format": 2'), "unknown format: "),
+        ((b'"kind":', b'"shape": 1, "kind":'), "damaged: "),
+        ((b'"trn2"', b'"trn1"'), "damaged: "),
+    ],
+)
+def test_what_has_a_manifest_that_cannot_be_read_goes_only_by_its_whole_id(
+    tmp_path: Path, change: tuple[bytes, bytes], fault: str
+) -> None:
+    store = LocalStore(tmp_path / "store")
+    folder, manifest = artefact(tmp_path / "made", name="p")
+    publish(store, folder, manifest)
+    place = manifest_key("artefacts", manifest.id)
+    store.replace(place, store.read(place).replace(*change))
+    aged(tmp_path / "store", timedelta(days=90))
+    (one,) = holdings(store, "artefacts")
+    assert one.fault.startswith(fault)
+    now = datetime.now(UTC)
+    assert removed([one], now=now) == set()
+    assert removed([one], now=now, retired=[manifest.id[:12]]) == set()
+    assert removed([one], now=now, retired=[manifest.id]) == {manifest.id}

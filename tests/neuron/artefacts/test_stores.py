@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +18,7 @@ from neuron.artefacts.publish import publish
 from neuron.artefacts.pull import pull
 from neuron.artefacts.s3 import S3Store
 from neuron.artefacts.store import Store, file_key, manifest_key, open_store
+from tests.neuron.artefacts.conftest import Client
 from tests.neuron.artefacts.examples import artefact, contents
 
 Open = Callable[[], Store]
@@ -186,7 +186,9 @@ NOT_YET = timedelta(seconds=-5)
 """As an age, it takes in what has been begun this second."""
 
 
-def test_uploads_of_others_are_not_unfinished_ones_of_ours_on_s3(bucket: str, client: Any) -> None:
+def test_uploads_of_others_are_not_unfinished_ones_of_ours_on_s3(
+    bucket: str, client: Client
+) -> None:
     ours = f"artefacts/{'a' * 64}/files/{'b' * 64}"
     others = ["app/x", "p/app/x", f"p/weights/{'a' * 64}/files/{'b' * 64}", "p/artefacts/x"]
     for key in (*others, f"p/{ours}"):
