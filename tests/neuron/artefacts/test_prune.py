@@ -16,7 +16,7 @@ from neuron.artefacts import manifest as manifests
 from neuron.artefacts.catalogue import Held, holdings
 from neuron.artefacts.content import FileEntry
 from neuron.artefacts.local import LocalStore
-from neuron.artefacts.prune import SHORTEST, judge
+from neuron.artefacts.prune import SHORTEST, judge, left_over, remove, remove_left_over
 from neuron.artefacts.publish import REUSE_WITHIN, publish
 from neuron.artefacts.store import Stored, manifest_key
 from tests.neuron.artefacts.examples import artefact, cli, contents, key
@@ -176,3 +176,31 @@ def test_what_has_a_manifest_that_cannot_be_read_goes_only_by_its_whole_id(
     assert removed([one], now=now) == set()
     assert removed([one], now=now, retired=[manifest.id[:12]]) == set()
     assert removed([one], now=now, retired=[manifest.id]) == {manifest.id}
+
+
+def test_what_is_published_to_after_the_verdict_is_left_alone(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    folder, manifest = artefact(tmp_path / "made")
+    publish(store, folder, manifest)
+    place = manifest_key("artefacts", manifest.id)
+    store.delete([place])
+    aged(tmp_path / "store", timedelta(days=90))
+    (half,) = holdings(store, "artefacts")
+    publish(store, folder, manifest)
+    assert not remove(store, half)
+    aged(tmp_path / "store", timedelta(days=90))
+    (whole,) = holdings(store, "artefacts")
+    stray = tmp_path / "store" / "artefacts" / manifest.id / "files" / ("f" * 64)
+    stray.write_bytes(b"of a publisher under way")
+    assert not remove(store, whole)
+    assert holdings(store, "artefacts")[0].published
+    aged(stray.parent, timedelta(days=90))
+    (both,) = holdings(store, "artefacts")
+    files = left_over(both, now=datetime.now(UTC))
+    assert [file.key.rpartition("/")[2] for file in files] == ["f" * 64]
+    store.replace(place, manifest.to_bytes())
+    assert not remove_left_over(store, both, files), "the new manifest may name it"
+    assert stray.exists()
+    (now,) = holdings(store, "artefacts")
+    assert remove(store, now)
+    assert holdings(store, "artefacts") == []
