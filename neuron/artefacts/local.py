@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from neuron.artefacts.disk import disk
-from neuron.artefacts.errors import DamagedError, NotPublishedError
+from neuron.artefacts.errors import DamagedError, NotPublishedError, StoreError
 from neuron.artefacts.manifest import Kind
 from neuron.artefacts.store import Progress, Stored, Transfer, id_in
 
@@ -29,6 +29,14 @@ class LocalStore:
     @property
     def address(self) -> str:
         return str(self._root)
+
+    def check(self) -> None:
+        if not self._root.is_dir():
+            what = "is a file" if self._root.exists() else "is not there"
+            raise StoreError(
+                f"The store {self._root} {what}: give a directory that was published to, or "
+                "s3://bucket/prefix."
+            )
 
     def walk(self, prefix: str) -> Iterator[Stored]:
         yield from (stored for stored in self._all(prefix) if not _is_partial(stored.key))

@@ -41,6 +41,20 @@ def judge(
     return [_judge(held, now - age, newest, keep, retired, used) for held in holdings]
 
 
+def matching_nothing(
+    holdings: Sequence[Held], keep: Iterable[str], retired: Iterable[str]
+) -> list[str]:
+    """A word misspelt would be a thing removed, or not removed."""
+    names = {held.manifest.name for held in holdings if held.manifest}
+    ids = {held.id for held in holdings}
+    lost = [word for word in keep if word not in names and not _starts_one(word, ids)]
+    return lost + [word for word in retired if word not in names and word not in ids]
+
+
+def _starts_one(word: str, ids: Iterable[str]) -> bool:
+    return len(word) >= 8 and any(id_.startswith(word) for id_ in ids)
+
+
 def left_over(held: Held, *, now: datetime) -> list[Stored]:
     """Files that a published manifest does not name: of a publisher that came second."""
     if held.manifest is None:
@@ -87,7 +101,7 @@ def _judge(
 ) -> Verdict:
     manifest = held.manifest
     name = manifest.name if manifest else ""
-    if any(word == name or (len(word) >= 8 and held.id.startswith(word)) for word in keep):
+    if any(word == name or _starts_one(word, [held.id]) for word in keep):
         return Verdict(held, remove=False, why="named by --keep")
     if manifest and manifest.kind == "weights" and manifest.model in used:
         return Verdict(held, remove=False, why="an artefact is compiled for it")

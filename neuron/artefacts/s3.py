@@ -66,6 +66,9 @@ class S3Store:
     def address(self) -> str:
         return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
 
+    def check(self) -> None:
+        """Each request says so itself: a bucket that is not there answers none."""
+
     def walk(self, prefix: str) -> Iterator[Stored]:
         pages = self._client.get_paginator("list_objects_v2")
         with said(self.address):

@@ -51,6 +51,10 @@ class Store(Protocol):
     @property
     def address(self) -> str: ...
 
+    def check(self) -> None:
+        """Raises StoreError where there is nothing that could be read from."""
+        ...
+
     def walk(self, prefix: str) -> Iterator[Stored]: ...
 
     def read(self, key: str) -> bytes:

@@ -10,7 +10,15 @@ import click
 
 from neuron.artefacts.catalogue import Held, holdings
 from neuron.artefacts.manifest import Kind
-from neuron.artefacts.prune import SHORTEST, Verdict, judge, left_over, remove, remove_left_over
+from neuron.artefacts.prune import (
+    SHORTEST,
+    Verdict,
+    judge,
+    left_over,
+    matching_nothing,
+    remove,
+    remove_left_over,
+)
 from neuron.artefacts.store import Store
 from neuron.commands.common import AgeParam, gigabytes, json_option, show, store_option
 from neuron.commands.exit_codes import EXIT_CODES
@@ -61,6 +69,12 @@ def prune_report(
 ) -> tuple[dict[str, Any], str]:
     """What is or would be done, as data and as text. Only with `yes` is anything removed."""
     held = holdings(store, kind)
+    lost = matching_nothing(held, keep, retired)
+    if lost:
+        raise click.UsageError(
+            f"{lost[0]!r} is neither a name nor an id of {kind} in {store.address}: nothing was "
+            f"changed; `neuron {kind} list` shows what it holds."
+        )
     used = _used(holdings(store, "artefacts")) if kind == "weights" else set()
     verdicts = judge(held, now=now, older_than=older_than, keep=keep, retired=retired, used=used)
     extra = [(v.held, left_over(v.held, now=now)) for v in verdicts if not v.remove]

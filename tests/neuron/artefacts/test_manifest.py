@@ -14,7 +14,6 @@ from neuron.artefacts.errors import (
     ArtefactError,
     DamagedError,
     NotPublishedError,
-    UnknownFormatError,
 )
 from neuron.artefacts.manifest import Manifest, Times
 from tests.neuron.artefacts.examples import artefact, key, write_folder
@@ -54,7 +53,7 @@ def test_any_altered_byte_is_noticed(entries: list[FileEntry], data: st.DataObje
     altered = text[:place] + bytes([byte]) + text[place + 1 :]
     try:
         again = manifests.parse(altered, "here")
-    except DamagedError:
+    except (DamagedError, UnknownFormatError):
         return
     # White space between JSON's tokens is no content.
     assert again == manifests.parse(text, "here")
@@ -64,7 +63,7 @@ def test_any_altered_byte_is_noticed(entries: list[FileEntry], data: st.DataObje
 def test_a_manifest_that_was_cut_short_is_noticed(data: st.DataObject) -> None:
     entry = FileEntry(path="model.pt", size=1, sha256="a" * 64)
     text = manifests.make("artefacts", "p", [entry], key=key()).to_bytes().rstrip()
-    with pytest.raises((DamagedError, UnknownFormatError), match="half is damaged"):
+    with pytest.raises(DamagedError, match="half is damaged"):
         manifests.parse(text[: data.draw(st.integers(0, len(text) - 1))], "half")
 
 
