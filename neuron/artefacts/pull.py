@@ -63,8 +63,9 @@ def pull(
         return Pulled(target, manifest, moved=sum(file.size for file in lacking))
 
 
-def partial_of(target: Path) -> Path:
-    return target.parent / f".{target.name}.partial"
+def partial_of(target: Path, commit: str = "") -> Path:
+    """`commit`: of a hub, so that what came from another is not taken for part of it."""
+    return target.parent / f".{target.name}{'.' if commit else ''}{commit}.partial"
 
 
 @contextmanager

@@ -14,9 +14,13 @@ CUT_SHORT = re.compile(r"\.(?:partial-[0-9a-f]{32}|[0-9a-fA-F]{8})$")
 """What a download that was killed adds to a name: our own copy's, and s3transfer's."""
 
 
-def check_strangers(folder: Path, wanted: Collection[str]) -> None:
-    """`wanted` are paths inside `folder`. Raises ArtefactError with the first that is not ours."""
+def check_strangers(
+    folder: Path, wanted: Collection[str], *, besides: Collection[str] = ()
+) -> None:
+    """`wanted` are paths inside `folder`, `besides` folders at its top. Raises ArtefactError with the first that is not ours."""
     for path in _not_wanted(folder, wanted):
+        if path.partition("/")[0] in besides:
+            continue
         raise ArtefactError(
             f"{folder} holds {path}, which is not of ours and is not removed: move it away, or "
             "give another folder."
