@@ -17,7 +17,10 @@ CUT_SHORT = re.compile(r"\.(?:partial-[0-9a-f]{32}|[0-9a-fA-F]{8})$")
 def check_strangers(
     folder: Path, wanted: Collection[str], *, besides: Collection[str] = ()
 ) -> None:
-    """`wanted` are paths inside `folder`, `besides` folders at its top. Raises ArtefactError with the first that is not ours."""
+    """`wanted` are paths inside `folder`, `besides` folders at its top.
+
+    Raises ArtefactError with the first that is not ours.
+    """
     for path in _not_wanted(folder, wanted):
         if path.partition("/")[0] in besides:
             continue
