@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from neuron.artefacts import manifest as manifests
 from neuron.artefacts.content import FileEntry, content_digest
-from neuron.artefacts.errors import (
+from neuron.artefacts.errors import DamagedError, UnknownFormatError
     ArtefactError,
     DamagedError,
     NotPublishedError,
