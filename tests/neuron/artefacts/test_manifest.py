@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from neuron.artefacts import manifest as manifests
 from neuron.artefacts.content import FileEntry, content_digest
-from neuron.artefacts.errors import DamagedError, UnknownFormatError
+from neuron.artefacts.errors import (
     ArtefactError,
     DamagedError,
     NotPublishedError,
+    UnknownFormatError,
 )
 from neuron.artefacts.manifest import Manifest, Times
 from tests.neuron.artefacts.examples import artefact, key, write_folder
