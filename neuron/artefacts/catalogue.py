@@ -7,9 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from neuron.artefacts.errors import ArtefactError, DamagedError, NotPublishedError
+from neuron.artefacts.errors import (
+    ArtefactError,
+    DamagedError,
+    NotPublishedError,
+    UnknownFormatError,
+)
 from neuron.artefacts.manifest import Kind, Manifest, parse
-from neuron.artefacts.store import Store, Stored, manifest_key
+from neuron.artefacts.store import Store, Stored, id_in, manifest_key
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,8 @@ class Held:
     id: str
     manifest: Manifest | None
     """None: half-published, or the manifest itself is damaged."""
+    unread: bool = False
+    """A manifest is there, and what it says is not known: nobody can say that nothing needs it."""
     fault: str = ""
     """Why it cannot be used, in words; empty: it can."""
     objects: Sequence[Stored] = field(default=(), repr=False)
@@ -54,7 +61,10 @@ def holdings(store: Store, kind: Kind) -> list[Held]:
     """Sorted by name, then age; reads every manifest."""
     below: dict[str, list[Stored]] = defaultdict(list)
     for stored in store.walk(f"{kind}/"):
-        below[stored.key.split("/")[1]].append(stored)
+        # A pair's own folder has ROOT/artefacts/NAME in it and may be given as a store.
+        id_ = id_in(stored.key)
+        if id_ is not None:
+            below[id_].append(stored)
     held = [_held(store, kind, id_, objects) for id_, objects in below.items()]
     return sorted(held, key=lambda one: (one.manifest.name if one.manifest else "~", one.touched))
 
@@ -85,14 +95,22 @@ def resolve(store: Store, kind: Kind, ref: str) -> Manifest:
 
 def _held(store: Store, kind: Kind, id_: str, objects: Sequence[Stored]) -> Held:
     if not any(stored.key == manifest_key(kind, id_) for stored in objects):
-        return Held(kind, id_, None, "half-published: it has no manifest yet", objects)
+        return Held(
+            kind, id_, None, fault="half-published: it has no manifest yet", objects=objects
+        )
     try:
         manifest = load(store, kind, id_)
+    except UnknownFormatError as error:
+        return _unread(kind, id_, f"unknown format: {error}", objects)
     except (DamagedError, NotPublishedError) as error:
-        return Held(kind, id_, None, str(error), objects)
+        return _unread(kind, id_, f"damaged: {error}", objects)
     sizes = {stored.key.rpartition("/")[2]: stored.size for stored in objects}
     lost = [file for file in manifest.files if sizes.get(file.sha256) != file.size]
     if lost:
         fault = f"damaged: {len(lost)} of its files are gone or cut short, such as {lost[0].path}"
-        return Held(kind, id_, manifest, fault, objects)
-    return Held(kind, id_, manifest, "", objects)
+        return Held(kind, id_, manifest, fault=fault, objects=objects)
+    return Held(kind, id_, manifest, objects=objects)
+
+
+def _unread(kind: Kind, id_: str, fault: str, objects: Sequence[Stored]) -> Held:
+    return Held(kind, id_, None, unread=True, fault=fault, objects=objects)

@@ -2,7 +2,8 @@
 
 SpecserveError
 ├── ArtefactError          1  anything else that is the user's to fix
-│   └── UnknownVersionError 1  versions that nobody has stated and nothing here can tell
+│   ├── UnknownVersionError 1  versions that nobody has stated and nothing here can tell
+│   └── UnknownFormatError  1  a manifest that another version of this program wrote
 ├── AddressError           2  what is no store's address
 ├── NotPublishedError      3  nothing of that name or id in the store or folder
 ├── MismatchError          4  compiled for something else; a LaunchError
@@ -20,6 +21,10 @@ class ArtefactError(SpecserveError):
 
 
 class UnknownVersionError(ArtefactError):
+    pass
+
+
+class UnknownFormatError(ArtefactError):
     pass
 
 

@@ -11,6 +11,7 @@ from neuron.artefacts import manifest as manifests
 from neuron.artefacts.disk import disk
 from neuron.artefacts.errors import ArtefactError, DamagedError, NotPublishedError, StoreError
 from neuron.artefacts.pull import Pulled, alone, partial_of
+from neuron.artefacts.strangers import check_strangers
 from neuron.artefacts.verify import wrong_files
 
 PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model", "LICENSE*")
@@ -37,8 +38,10 @@ def pull_from_hub(
         there = _there(target, origin)
         if there is not None:
             return Pulled(target, there, moved=0)
-        partial = partial_of(target)
+        partial = partial_of(target, info.sha or "")
         partial.mkdir(exist_ok=True)
+        siblings = {file.rfilename for file in info.siblings or ()}
+        check_strangers(partial, siblings, besides=(".cache",))
         api.snapshot_download(
             repo,
             revision=info.sha,
@@ -47,6 +50,7 @@ def pull_from_hub(
             etag_timeout=TIMEOUT_S,
         )
         shutil.rmtree(partial / ".cache", ignore_errors=True)
+        check_strangers(partial, siblings)
         made = manifests.describe(partial, "weights", repo, origin=origin)
         stated = {file.rfilename: file.lfs.sha256 for file in info.siblings or () if file.lfs}
         _compare(repo, partial, made, stated)

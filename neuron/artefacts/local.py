@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,8 +12,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from neuron.artefacts.disk import disk
-from neuron.artefacts.errors import DamagedError, NotPublishedError
-from neuron.artefacts.store import Progress, Stored, Transfer
+from neuron.artefacts.errors import DamagedError, NotPublishedError, StoreError
+from neuron.artefacts.manifest import Kind
+from neuron.artefacts.store import Progress, Stored, Transfer, id_in
 
 PARALLEL = 4
 CHUNK = 4 * 1024 * 1024
@@ -28,8 +30,16 @@ class LocalStore:
     def address(self) -> str:
         return str(self._root)
 
+    def check(self) -> None:
+        if not self._root.is_dir():
+            what = "is a file" if self._root.exists() else "is not there"
+            raise StoreError(
+                f"The store {self._root} {what}: give a directory that was published to, or "
+                "s3://bucket/prefix."
+            )
+
     def walk(self, prefix: str) -> Iterator[Stored]:
-        yield from (stored for stored in self._all(prefix) if PARTIAL not in stored.key)
+        yield from (stored for stored in self._all(prefix) if not _is_partial(stored.key))
 
     def read(self, key: str) -> bytes:
         with disk(self._root):
@@ -79,13 +89,13 @@ class LocalStore:
                 path.unlink(missing_ok=True)
                 self._drop_empty(path.parent)
 
-    def unfinished(self, older_than: timedelta) -> Sequence[str]:
+    def unfinished(self, kind: Kind, older_than: timedelta) -> Sequence[str]:
         limit = datetime.now(UTC) - older_than
-        found = (stored for stored in self._all("") if PARTIAL in stored.key)
+        found = (stored for stored in self._all(f"{kind}/") if _is_partial(stored.key))
         return [stored.key for stored in found if stored.modified < limit]
 
-    def abandon(self, older_than: timedelta) -> None:
-        self.delete(self.unfinished(older_than))
+    def abandon(self, kind: Kind, older_than: timedelta) -> None:
+        self.delete(self.unfinished(kind, older_than))
 
     def _all(self, prefix: str) -> Iterator[Stored]:
         top = self._root / prefix
@@ -137,6 +147,11 @@ def copy_whole(source: Path, target: Path, progress: Progress) -> None:
             fresh.replace(target)
         finally:
             fresh.unlink(missing_ok=True)
+
+
+def _is_partial(key: str) -> bool:
+    whole, mark, rest = key.rpartition(PARTIAL)
+    return bool(mark) and re.fullmatch("[0-9a-f]{32}", rest) is not None and bool(id_in(whole))
 
 
 def _fresh(path: Path) -> Path:

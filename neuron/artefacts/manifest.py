@@ -11,7 +11,12 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from neuron.artefacts.content import FileEntry, content_digest, entries, files_of, model_digest
-from neuron.artefacts.errors import ArtefactError, DamagedError, NotPublishedError
+from neuron.artefacts.errors import (
+    ArtefactError,
+    DamagedError,
+    NotPublishedError,
+    UnknownFormatError,
+)
 from neuron.artefacts.key import ArtefactKey, Digest, canonical
 
 FILE = "specserve-manifest.json"
@@ -31,6 +36,14 @@ class Times(BaseModel):
     load_s: Seconds | None = None
     """The next start, from the artefact: what a start-up probe must allow for."""
     machine: str = ""
+
+
+class _Format(BaseModel):
+    """Read before all the rest, whose meaning hangs on it."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    format: int
 
 
 class Manifest(BaseModel):
@@ -129,7 +142,18 @@ def retimed(manifest: Manifest, times: Times) -> Manifest:
 
 
 def parse(data: bytes, where: str) -> Manifest:
-    """Raises DamagedError for bytes that are no manifest or whose seal is broken."""
+    """Raises DamagedError for bytes that are no manifest or whose seal is broken, and
+    UnknownFormatError for a whole one of another version of this program.
+    """
+    try:
+        stated = _Format.model_validate_json(data).format
+    except ValidationError:
+        stated = FORMAT
+    if stated != FORMAT:
+        raise UnknownFormatError(
+            f"The manifest {where} is of format {stated} and this program knows {FORMAT}: use "
+            "the version of specserve that wrote it."
+        )
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
@@ -152,11 +176,15 @@ def read(folder: Path) -> Manifest:
     return parse(data, str(path))
 
 
+def begin(folder: Path, manifest: Manifest) -> None:
+    """Says what is to come; nothing reads it as the folder's manifest."""
+    (folder / UNFINISHED).write_bytes(manifest.to_bytes())
+
+
 def write(folder: Path, manifest: Manifest) -> None:
     """In one step: nobody reads half of it."""
-    fresh = folder / UNFINISHED
-    fresh.write_bytes(manifest.to_bytes())
-    fresh.replace(folder / FILE)
+    begin(folder, manifest)
+    (folder / UNFINISHED).replace(folder / FILE)
 
 
 def _seal(rest: object) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from neuron.artefacts.catalogue import Held
-from neuron.artefacts.store import Store, file_key, manifest_key
+from neuron.artefacts.store import Store, Stored, file_key, id_in, manifest_key
 
 SHORTEST = timedelta(hours=24)
 """Nothing younger is ever removed: a publish may be under way, see `publish.REUSE_WITHIN`."""
@@ -31,7 +31,8 @@ def judge(
 ) -> list[Verdict]:
     """One verdict for each, in the same order.
 
-    `keep`: names, ids or starts of ids. `retired`: names whose newest one needs no keeping.
+    What has a manifest that cannot be read goes only when `retired` has its whole id.
+    `keep`: names, ids or starts of ids. `retired`: names whose newest one needs no keeping, or ids.
     `used`: model digests that artefacts in the store are compiled for.
     """
     age = max(older_than, SHORTEST)
@@ -40,23 +41,54 @@ def judge(
     return [_judge(held, now - age, newest, keep, retired, used) for held in holdings]
 
 
-def left_over(holdings: Iterable[Held], *, now: datetime) -> list[str]:
-    """Keys of files that a published manifest does not name: of a publisher that came second."""
+def matching_nothing(
+    holdings: Sequence[Held], keep: Iterable[str], retired: Iterable[str]
+) -> list[str]:
+    """A word misspelt would be a thing removed, or not removed."""
+    names = {held.manifest.name for held in holdings if held.manifest}
+    ids = {held.id for held in holdings}
+    lost = [word for word in keep if word not in names and not _starts_one(word, ids)]
+    return lost + [word for word in retired if word not in names and word not in ids]
+
+
+def _starts_one(word: str, ids: Iterable[str]) -> bool:
+    return len(word) >= 8 and any(id_.startswith(word) for id_ in ids)
+
+
+def left_over(held: Held, *, now: datetime) -> list[Stored]:
+    """Files that a published manifest does not name: of a publisher that came second."""
+    if held.manifest is None:
+        return []
     limit = now - SHORTEST
-    keys = []
-    for held in holdings:
-        if held.manifest is None:
-            continue
-        named = {file_key(held.kind, held.id, file.sha256) for file in held.manifest.files}
-        named.add(manifest_key(held.kind, held.id))
-        keys += [one.key for one in held.objects if one.key not in named and one.modified < limit]
-    return keys
+    named = {file_key(held.kind, held.id, file.sha256) for file in held.manifest.files}
+    named.add(manifest_key(held.kind, held.id))
+    return [one for one in held.objects if one.key not in named and one.modified < limit]
 
 
-def remove(store: Store, held: Held) -> None:
-    """The manifest first: from then on nobody begins to pull it."""
+def remove(store: Store, held: Held) -> bool:
+    """False: somebody has published there since the verdict, and what they need is left alone."""
+    if not _is_as_judged(store, held):
+        return False
+    # The manifest first: from then on nobody begins to pull it, and no half of it looks whole.
     first = manifest_key(held.kind, held.id)
-    store.delete(sorted((one.key for one in held.objects), key=lambda key: key != first))
+    store.delete([one.key for one in held.objects if one.key == first])
+    rest = replace(held, objects=[one for one in held.objects if one.key != first])
+    return remove_left_over(store, rest, rest.objects)
+
+
+def remove_left_over(store: Store, held: Held, files: Sequence[Stored]) -> bool:
+    """False as in `remove`: a new manifest may name them."""
+    if not _is_as_judged(store, held):
+        return False
+    store.delete([one.key for one in files])
+    return True
+
+
+def _is_as_judged(store: Store, held: Held) -> bool:
+    """No object of the id is new or written again, its manifest included."""
+    judged = set(held.objects)
+    found = store.walk(f"{held.kind}/{held.id}/")
+    return all(one in judged for one in found if id_in(one.key))
 
 
 def _judge(
@@ -69,10 +101,12 @@ def _judge(
 ) -> Verdict:
     manifest = held.manifest
     name = manifest.name if manifest else ""
-    if any(word == name or (len(word) >= 8 and held.id.startswith(word)) for word in keep):
+    if any(word == name or _starts_one(word, [held.id]) for word in keep):
         return Verdict(held, remove=False, why="named by --keep")
     if manifest and manifest.kind == "weights" and manifest.model in used:
         return Verdict(held, remove=False, why="an artefact is compiled for it")
+    if held.unread and held.id not in retired:
+        return Verdict(held, remove=False, why=held.fault)
     if held.id in newest and name not in retired:
         return Verdict(held, remove=False, why=f"the newest of {name}")
     if held.touched >= limit:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuron.artefacts import manifest as manifests
-from neuron.artefacts.content import FileEntry, files_of
+from neuron.artefacts.content import FileEntry
 from neuron.artefacts.disk import disk
 from neuron.artefacts.errors import ArtefactError, DamagedError, NotPublishedError, StoreError
 from neuron.artefacts.manifest import Manifest
 from neuron.artefacts.store import Progress, Store, Transfer, file_key, silent
+from neuron.artefacts.strangers import check_strangers, drop_left_overs
 from neuron.artefacts.verify import named, wrong_files
 
 
@@ -50,7 +51,9 @@ def pull(
             return Pulled(target, there, moved=0)
         partial = partial_of(target)
         partial.mkdir(exist_ok=True)
-        _drop_strangers(partial, manifest)
+        drop_left_overs(partial, {file.path for file in manifest.files})
+        # The next pull, of whatever, knows by it which files here are not the user's.
+        manifests.begin(partial, manifest)
         lacking = wrong_files(partial, manifest.files)
         _check_room(partial, lacking, free)
         _fetch(store, manifest, partial, lacking, progress)
@@ -60,8 +63,9 @@ def pull(
         return Pulled(target, manifest, moved=sum(file.size for file in lacking))
 
 
-def partial_of(target: Path) -> Path:
-    return target.parent / f".{target.name}.partial"
+def partial_of(target: Path, commit: str = "") -> Path:
+    """`commit`: of a hub, so that what came from another is not taken for part of it."""
+    return target.parent / f".{target.name}{'.' if commit else ''}{commit}.partial"
 
 
 @contextmanager
@@ -107,19 +111,15 @@ def _there(target: Path, wanted: Manifest) -> Manifest | None:
     # By its own list: of one id, what another publisher compiled is as good.
     if found is not None and not wrong_files(target, found.files):
         return found
+    ours = (*wanted.files, *(found.files if found else ()))
+    check_strangers(target, {file.path for file in ours})
     # Out of the way before anything else, so that nobody loads it meanwhile.
     partial = partial_of(target)
     if partial.exists():
+        drop_left_overs(partial, {file.path for file in wanted.files})
         shutil.rmtree(partial)
     target.rename(partial)
     return None
-
-
-def _drop_strangers(partial: Path, manifest: Manifest) -> None:
-    wanted = {partial / file.path for file in manifest.files}
-    for path in files_of(partial):
-        if path not in wanted:
-            path.unlink()
 
 
 def _check_room(partial: Path, lacking: Sequence[FileEntry], free: Callable[[Path], int]) -> None:

@@ -14,8 +14,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from neuron.artefacts.errors import AddressError, DamagedError, NotPublishedError
+from neuron.artefacts.manifest import Kind
 from neuron.artefacts.s3_errors import MISSING, code_of, said
-from neuron.artefacts.store import Progress, Stored, Transfer
+from neuron.artefacts.store import Progress, Stored, Transfer, id_in
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
@@ -64,6 +65,9 @@ class S3Store:
     @property
     def address(self) -> str:
         return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def check(self) -> None:
+        """Each request says so itself: a bucket that is not there answers none."""
 
     def walk(self, prefix: str) -> Iterator[Stored]:
         pages = self._client.get_paginator("list_objects_v2")
@@ -147,25 +151,29 @@ class S3Store:
             for key in keys:
                 self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
 
-    def unfinished(self, older_than: timedelta) -> Sequence[str]:
-        return [upload["Key"].removeprefix(self._prefix) for upload in self._uploads(older_than)]
+    def unfinished(self, kind: Kind, older_than: timedelta) -> Sequence[str]:
+        return [self._key_of(upload) for upload in self._uploads(kind, older_than)]
 
-    def abandon(self, older_than: timedelta) -> None:
+    def abandon(self, kind: Kind, older_than: timedelta) -> None:
         with said(self.address):
-            for upload in self._uploads(older_than):
+            for upload in self._uploads(kind, older_than):
                 self._client.abort_multipart_upload(
                     Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                 )
 
-    def _uploads(self, older_than: timedelta) -> list[dict[str, Any]]:
+    def _key_of(self, upload: dict[str, Any]) -> str:
+        return str(upload["Key"]).removeprefix(self._prefix)
+
+    def _uploads(self, kind: Kind, older_than: timedelta) -> list[dict[str, Any]]:
         limit = datetime.now(UTC) - older_than
         pages = self._client.get_paginator("list_multipart_uploads")
+        below = f"{self._prefix}{kind}/"
         with said(self.address):
             return [
                 upload
-                for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix)
+                for page in pages.paginate(Bucket=self._bucket, Prefix=below)
                 for upload in page.get("Uploads", [])
-                if upload["Initiated"] < limit
+                if upload["Initiated"] < limit and id_in(self._key_of(upload))
             ]
 
     def _put(self, key: str, data: bytes, **more: str) -> None:

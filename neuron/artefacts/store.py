@@ -8,6 +8,7 @@ Layout, the same in both, below the store's address:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from typing import Protocol
 from neuron.artefacts.errors import AddressError
 from neuron.artefacts.manifest import Kind
 
+OURS = re.compile(r"(?:artefacts|weights)/([0-9a-f]{64})/(?:manifest\.json|files/[0-9a-f]{64})")
 Progress = Callable[[int], None]
 """Bytes moved since the last call; negative where a part is sent again. Called by any thread."""
 
@@ -49,6 +51,10 @@ class Store(Protocol):
     @property
     def address(self) -> str: ...
 
+    def check(self) -> None:
+        """Raises StoreError where there is nothing that could be read from."""
+        ...
+
     def walk(self, prefix: str) -> Iterator[Stored]: ...
 
     def read(self, key: str) -> bytes:
@@ -75,13 +81,19 @@ class Store(Protocol):
         """What is not there is as good as deleted."""
         ...
 
-    def unfinished(self, older_than: timedelta) -> Sequence[str]:
-        """Keys of uploads begun that long ago and never ended."""
+    def unfinished(self, kind: Kind, older_than: timedelta) -> Sequence[str]:
+        """Keys of uploads of ours, begun that long ago and never ended."""
         ...
 
-    def abandon(self, older_than: timedelta) -> None:
+    def abandon(self, kind: Kind, older_than: timedelta) -> None:
         """Frees what `unfinished` names."""
         ...
+
+
+def id_in(key: str) -> str | None:
+    """None for a key that no publisher of ours writes: what lies beside a store is not its own."""
+    match = OURS.fullmatch(key)
+    return match[1] if match else None
 
 
 def manifest_key(kind: Kind, id_: str) -> str:

@@ -52,7 +52,7 @@ def list_command(store: Store, as_json: bool) -> None:
 
 @artefacts.command(epilog=EXIT_CODES)
 @click.argument("what", metavar="PAIR|FOLDER")
-@store_option()
+@store_option(to_read=False)
 @plain_option
 @click.option("--repair", is_flag=True, help="Upload every file again, over what is there.")
 @json_option
@@ -60,6 +60,7 @@ def push(what: str, store: Store, plain: bool, repair: bool, as_json: bool) -> N
     """Publish what `neuron compile` left in the folder of PAIR, or in FOLDER."""
     folder = existing_folder(what) or _folder_of(what, plain)
     manifest = _described(folder, what)
+    _check_kind(manifest, folder, f"`neuron weights push {folder}` publishes them")
     with bar("Verifying", manifest.size) as progress:
         verify(folder, manifest, progress)
     with bar("Uploading", manifest.size) as progress:
@@ -128,6 +129,8 @@ def verify_command(what: str, store: Store | None, plain: bool, as_json: bool) -
     else:
         folder = existing_folder(what) or _folder_of(what, plain)
         manifest = _described(folder, what)
+        right = f"`neuron weights pull {manifest.name} --to {folder}` verifies them"
+        _check_kind(manifest, folder, right)
         with bar("Verifying", manifest.size) as progress:
             verify(folder, manifest, progress)
         where = str(folder)
@@ -162,6 +165,11 @@ def _folder_of(what: str, plain: bool) -> Path:
     from neuron.artefacts.wanted import place_of
 
     return place_of(load_pair(what), whereabouts, plain=plain).folder
+
+
+def _check_kind(manifest: Manifest, folder: Path, right: str) -> None:
+    if manifest.kind != "artefacts":
+        raise click.UsageError(f"{folder} holds weights, not an artefact: {right}.")
 
 
 def _described(folder: Path, what: str) -> Manifest:

@@ -30,10 +30,16 @@ UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 class StoreParam(click.ParamType[Store]):
     name = "store"
 
+    def __init__(self, *, to_read: bool) -> None:
+        self._to_read = to_read
+
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> Store:
-        return open_store(str(value))
+        store = open_store(str(value))
+        if self._to_read:
+            store.check()
+        return store
 
 
 class AgeParam(click.ParamType[timedelta]):
@@ -53,10 +59,13 @@ class AgeParam(click.ParamType[timedelta]):
 Decorated = Callable[..., Any]
 
 
-def store_option(*, required: bool = True, envvar: bool = True) -> Callable[[Decorated], Decorated]:
+def store_option(
+    *, required: bool = True, envvar: bool = True, to_read: bool = True
+) -> Callable[[Decorated], Decorated]:
+    """Not `to_read`: a directory that is not there yet is one that a publisher makes."""
     return click.option(
         "--store",
-        type=StoreParam(),
+        type=StoreParam(to_read=to_read),
         envvar="SPECSERVE_STORE" if envvar else None,
         show_envvar=envvar,
         required=required,

@@ -11,8 +11,10 @@ import click
 
 from neuron.artefacts.catalogue import load
 from neuron.artefacts.compile import LIMIT_S, NOT_RUN, Plan, compiled, plan
+from neuron.artefacts.disk import disk
 from neuron.artefacts.errors import NotPublishedError, UnknownVersionError
 from neuron.artefacts.publish import publish
+from neuron.artefacts.pull import alone
 from neuron.artefacts.store import Store
 from neuron.commands.common import (
     bar,
@@ -38,7 +40,7 @@ TERMINATED = 143
 
 @click.command("compile", epilog=EXIT_CODES)
 @click.argument("pair")
-@store_option(required=False)
+@store_option(required=False, to_read=False)
 @plain_option
 @click.option("--dry-run", is_flag=True, help="Print the plan, on any machine.")
 @click.option("--port", type=click.IntRange(1, MAX_PORT), default=8100, show_default=True)
@@ -93,6 +95,12 @@ def _run(planned: Plan, store: Store | None, limit_s: int, as_json: bool) -> Non
         say(f"{store.address} has it already: `neuron artefacts pull {planned.pair.name}`.")
         show(as_json, {"id": _id(planned), "created": False}, str(_id(planned)))
         return
+    # Two at once would compile into one folder, and a pull could take it away half-way.
+    with disk(planned.folder), alone(planned.folder):
+        _compile(planned, store, limit_s, as_json)
+
+
+def _compile(planned: Plan, store: Store | None, limit_s: int, as_json: bool) -> None:
     say(f"Compiling into {planned.folder}. {NOT_RUN}")
     manifest = compiled(planned, limit_s=limit_s)
     row: dict[str, Any] = {**manifest_row(manifest), "folder": str(planned.folder)}

@@ -10,7 +10,15 @@ import click
 
 from neuron.artefacts.catalogue import Held, holdings
 from neuron.artefacts.manifest import Kind
-from neuron.artefacts.prune import SHORTEST, Verdict, judge, left_over, remove
+from neuron.artefacts.prune import (
+    SHORTEST,
+    Verdict,
+    judge,
+    left_over,
+    matching_nothing,
+    remove,
+    remove_left_over,
+)
 from neuron.artefacts.store import Store
 from neuron.commands.common import AgeParam, gigabytes, json_option, show, store_option
 from neuron.commands.exit_codes import EXIT_CODES
@@ -21,7 +29,12 @@ from neuron.commands.exit_codes import EXIT_CODES
 @click.option("--kind", type=click.Choice(["artefacts", "weights"]), default="artefacts")
 @click.option("--older-than", type=AgeParam(), default="30d", show_default=True)
 @click.option("--keep", multiple=True, metavar="NAME|ID", help="Never remove it; may be repeated.")
-@click.option("--retired", multiple=True, metavar="NAME", help="Its newest one needs no keeping.")
+@click.option(
+    "--retired",
+    multiple=True,
+    metavar="NAME|ID",
+    help="Its newest one needs no keeping; a whole id: an unreadable one.",
+)
 @click.option("--yes", is_flag=True, help="Remove. Without it nothing is changed.")
 @json_option
 def prune_command(
@@ -56,28 +69,39 @@ def prune_report(
 ) -> tuple[dict[str, Any], str]:
     """What is or would be done, as data and as text. Only with `yes` is anything removed."""
     held = holdings(store, kind)
+    lost = matching_nothing(held, keep, retired)
+    if lost:
+        raise click.UsageError(
+            f"{lost[0]!r} is neither a name nor an id of {kind} in {store.address}: nothing was "
+            f"changed; `neuron {kind} list` shows what it holds."
+        )
     used = _used(holdings(store, "artefacts")) if kind == "weights" else set()
     verdicts = judge(held, now=now, older_than=older_than, keep=keep, retired=retired, used=used)
-    extra = left_over((v.held for v in verdicts if not v.remove), now=now)
-    unfinished = list(store.unfinished(SHORTEST))
+    extra = [(v.held, left_over(v.held, now=now)) for v in verdicts if not v.remove]
+    unfinished = list(store.unfinished(kind, SHORTEST))
     if yes:
-        for verdict in verdicts:
-            if verdict.remove:
-                remove(store, verdict.held)
-        store.delete(extra)
-        store.abandon(SHORTEST)
+        verdicts = [_removed(store, verdict) for verdict in verdicts]
+        extra = [(one, files) for one, files in extra if remove_left_over(store, one, files)]
+        store.abandon(kind, SHORTEST)
+    left = [file.key for _, files in extra for file in files]
     report = {
         "removed": yes,
         "verdicts": [_row(verdict) for verdict in verdicts],
-        "left_over_files": extra,
+        "left_over_files": left,
         "unfinished_uploads": unfinished,
     }
     lines = [_line(verdict, yes) for verdict in verdicts]
-    lines += [f"{_verb(yes)}  {key}  left over by another publisher" for key in extra]
+    lines += [f"{_verb(yes)}  {key}  left over by another publisher" for key in left]
     lines += [f"{_verb(yes)}  {key}  an upload that never ended" for key in unfinished]
-    if not yes and (extra or unfinished or any(verdict.remove for verdict in verdicts)):
+    if not yes and (left or unfinished or any(verdict.remove for verdict in verdicts)):
         lines.append("Nothing was changed: --yes removes.")
     return report, "\n".join(lines) or f"{store.address} holds none."
+
+
+def _removed(store: Store, verdict: Verdict) -> Verdict:
+    if not verdict.remove or remove(store, verdict.held):
+        return verdict
+    return Verdict(verdict.held, remove=False, why="published to since it was judged")
 
 
 def _used(held: Sequence[Held]) -> set[str]:

@@ -37,7 +37,7 @@ def list_command(store: Store, as_json: bool) -> None:
 
 @weights.command(epilog=EXIT_CODES)
 @click.argument("model")
-@store_option()
+@store_option(to_read=False)
 @click.option("--name", help="The name to keep it under; the folder's, if not given.")
 @click.option("--repair", is_flag=True, help="Upload every file again, over what is there.")
 @json_option
@@ -56,7 +56,7 @@ def push(model: str, store: Store, name: str | None, repair: bool, as_json: bool
 @weights.command("pull", epilog=EXIT_CODES)
 @click.argument("model")
 @click.option("--to", type=click.Path(path_type=Path), required=True, help="The model's folder.")
-@store_option(required=False)
+@store_option(required=False, to_read=False)
 @click.option("--hub", is_flag=True, help="From the model hub instead of a store.")
 @click.option("--revision", default="main", show_default=True, help="With --hub.")
 @json_option
@@ -70,6 +70,7 @@ def pull_command(
     elif store is None:
         raise click.UsageError("Where from? Give --store or --hub.")
     else:
+        store.check()
         manifest = resolve(store, "weights", KNOWN_MODELS.get(model.lower(), model))
         with bar("Downloading", manifest.size) as progress:
             done = pull(store, manifest, target, progress=progress)
@@ -88,6 +89,11 @@ def _described(folder: Path, name: str | None) -> manifests.Manifest:
         # Says so at once where the folder is no model.
         model_digest(made.files)
         return made
+    if there.kind != "weights":
+        raise click.UsageError(
+            f"{folder} holds an artefact, not weights: `neuron artefacts push {folder}` "
+            "publishes it."
+        )
     with bar("Verifying", there.size) as progress:
         verify(folder, there, progress)
     return there

@@ -69,11 +69,11 @@ def test_each_role_can_do_its_work_and_no_more(
     with pytest.raises(StoreError, match=r"access is denied.*neuron artefacts policy"):
         reader.create("artefacts/x", b"x")
     with pytest.raises(StoreError, match="access is denied"):
-        reader.unfinished(timedelta(0))
+        reader.unfinished("artefacts", timedelta(0))
 
     pruner = become("pruner")
     (held,) = holdings(pruner, "artefacts")
-    pruner.abandon(timedelta(0))
+    pruner.abandon("artefacts", timedelta(0))
     remove(pruner, held)
     assert holdings(pruner, "artefacts") == []
     with pytest.raises(StoreError, match="access is denied"):

@@ -16,10 +16,10 @@ from neuron.artefacts import manifest as manifests
 from neuron.artefacts.catalogue import Held, holdings
 from neuron.artefacts.content import FileEntry
 from neuron.artefacts.local import LocalStore
-from neuron.artefacts.prune import SHORTEST, judge
+from neuron.artefacts.prune import SHORTEST, judge, left_over, remove, remove_left_over
 from neuron.artefacts.publish import REUSE_WITHIN, publish
 from neuron.artefacts.store import Stored, manifest_key
-from tests.neuron.artefacts.examples import artefact, cli, key
+from tests.neuron.artefacts.examples import artefact, cli, contents, key
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -29,7 +29,7 @@ def held(name: str, days: float, tp: int, *, published: bool = True) -> Held:
     entry = FileEntry(path="model.pt", size=1, sha256="a" * 64)
     manifest = manifests.make("artefacts", name, [entry], key=made_key)
     stored = Stored(manifest_key("artefacts", made_key.digest), 1, NOW - timedelta(days=days))
-    return Held("artefacts", made_key.digest, manifest if published else None, "", [stored])
+    return Held("artefacts", made_key.digest, manifest if published else None, objects=[stored])
 
 
 def removed(holdings: Sequence[Held], **options: object) -> set[str]:
@@ -135,3 +135,72 @@ def test_left_overs_of_a_second_publisher_go_and_the_artefact_stays(
     assert not stray.exists()
     assert young.exists()
     assert any(one.published for one in holdings(store, "artefacts"))
+
+
+def test_a_folder_that_is_no_store_is_neither_listed_nor_removed(tmp_path: Path) -> None:
+    """A pair's own artefacts lie in ROOT/artefacts/NAME, where a store has its ids."""
+    folder, _ = artefact(tmp_path / "nvme" / "artefacts" / "qwen2.5-tp2-abc123")
+    beside = tmp_path / "nvme" / "artefacts" / ("a" * 64)
+    (beside / "files").mkdir(parents=True)
+    (beside / "files" / "notes.txt").write_text("mine")
+    aged(tmp_path / "nvme", timedelta(days=60))
+    before = contents(tmp_path / "nvme")
+    store = LocalStore(tmp_path / "nvme")
+    assert holdings(store, "artefacts") == []
+    done = cli("artefacts", "prune", "--store", store.address, "--yes")
+    assert done.communicate()[0] == f"{store.address} holds none.\n"
+    assert contents(tmp_path / "nvme") == before
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ((b'"format": 1', b'"format": 2'), "unknown format: "),
+        ((b'"kind":', b'"shape": 1, "kind":'), "damaged: "),
+        ((b'"trn2"', b'"trn1"'), "damaged: "),
+    ],
+)
+def test_what_has_a_manifest_that_cannot_be_read_goes_only_by_its_whole_id(
+    tmp_path: Path, change: tuple[bytes, bytes], fault: str
+) -> None:
+    store = LocalStore(tmp_path / "store")
+    folder, manifest = artefact(tmp_path / "made", name="p")
+    publish(store, folder, manifest)
+    place = manifest_key("artefacts", manifest.id)
+    store.replace(place, store.read(place).replace(*change))
+    aged(tmp_path / "store", timedelta(days=90))
+    (one,) = holdings(store, "artefacts")
+    assert one.fault.startswith(fault)
+    now = datetime.now(UTC)
+    assert removed([one], now=now) == set()
+    assert removed([one], now=now, retired=[manifest.id[:12]]) == set()
+    assert removed([one], now=now, retired=[manifest.id]) == {manifest.id}
+
+
+def test_what_is_published_to_after_the_verdict_is_left_alone(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    folder, manifest = artefact(tmp_path / "made")
+    publish(store, folder, manifest)
+    place = manifest_key("artefacts", manifest.id)
+    store.delete([place])
+    aged(tmp_path / "store", timedelta(days=90))
+    (half,) = holdings(store, "artefacts")
+    publish(store, folder, manifest)
+    assert not remove(store, half)
+    aged(tmp_path / "store", timedelta(days=90))
+    (whole,) = holdings(store, "artefacts")
+    stray = tmp_path / "store" / "artefacts" / manifest.id / "files" / ("f" * 64)
+    stray.write_bytes(b"of a publisher under way")
+    assert not remove(store, whole)
+    assert holdings(store, "artefacts")[0].published
+    aged(stray.parent, timedelta(days=90))
+    (both,) = holdings(store, "artefacts")
+    files = left_over(both, now=datetime.now(UTC))
+    assert [file.key.rpartition("/")[2] for file in files] == ["f" * 64]
+    store.replace(place, manifest.to_bytes())
+    assert not remove_left_over(store, both, files), "the new manifest may name it"
+    assert stray.exists()
+    (now,) = holdings(store, "artefacts")
+    assert remove(store, now)
+    assert holdings(store, "artefacts") == []

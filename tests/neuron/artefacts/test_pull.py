@@ -134,3 +134,55 @@ except StoreError as error:
     )
     assert "is full: free some space" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_what_the_manifest_does_not_name_is_refused_and_never_deleted(
+    published: Published, tmp_path: Path
+) -> None:
+    store, manifest = published
+    target = tmp_path / "pulled"
+    pull(store, manifest, target)
+    (target / "model.pt").write_bytes(b"x" * 50_000)
+    (target / "notes.txt").write_text("mine")
+    with pytest.raises(ArtefactError, match=r"holds notes\.txt, which is not of ours"):
+        pull(store, manifest, target)
+    assert (target / "notes.txt").read_text() == "mine"
+    (target / "notes.txt").unlink()
+    assert pull(store, manifest, target).moved == 50_000
+
+
+@pytest.mark.parametrize("name", ["linked", "weights"])
+def test_a_link_to_a_folder_is_not_followed(
+    published: Published, tmp_path: Path, name: str
+) -> None:
+    store, manifest = published
+    target, elsewhere = tmp_path / "pulled", tmp_path / "elsewhere"
+    pull(store, manifest, target)
+    if name == "weights":
+        (target / name).rename(elsewhere)
+    else:
+        elsewhere.mkdir()
+    (elsewhere / "precious").write_text("mine")
+    (target / name).symlink_to(elsewhere)
+    before = contents(elsewhere)
+    (target / "model.pt").write_bytes(b"x" * 50_000)
+    with pytest.raises(ArtefactError, match=f"holds {name}, which is not of ours"):
+        pull(store, manifest, target)
+    assert contents(elsewhere) == before
+
+
+def test_strangers_in_the_partial_folder_stay_and_left_overs_of_ours_go(
+    published: Published, tmp_path: Path
+) -> None:
+    store, manifest = published
+    partial = tmp_path / ".pulled.partial"
+    partial.mkdir()
+    _, other = artefact(tmp_path / "other", tp_degree=8)
+    manifests.begin(partial, other)
+    (partial / f"model.pt.partial-{'a' * 32}").write_bytes(b"half")
+    (partial / "mine.partial-1").write_text("mine")
+    with pytest.raises(ArtefactError, match=r"holds mine\.partial-1"):
+        pull(store, manifest, tmp_path / "pulled")
+    (partial / "mine.partial-1").unlink()
+    pull(store, manifest, tmp_path / "pulled")
+    assert contents(tmp_path / "pulled") == contents(tmp_path / "made")

@@ -18,6 +18,7 @@ from neuron.artefacts.publish import publish
 from neuron.artefacts.pull import pull
 from neuron.artefacts.s3 import S3Store
 from neuron.artefacts.store import Store, file_key, manifest_key, open_store
+from tests.neuron.artefacts.conftest import Client
 from tests.neuron.artefacts.examples import artefact, contents
 
 Open = Callable[[], Store]
@@ -175,10 +176,44 @@ def test_an_empty_file_and_one_of_several_parts_come_back(opened: Open, tmp_path
 def test_what_is_young_is_not_unfinished(opened: Open, tmp_path: Path) -> None:
     folder, manifest = artefact(tmp_path / "made")
     publish(opened(), folder, manifest)
-    assert list(opened().unfinished(timedelta(hours=24))) == []
+    assert list(opened().unfinished("artefacts", timedelta(hours=24))) == []
     assert all(
         stored.modified <= datetime.now(UTC) + timedelta(seconds=5) for stored in opened().walk("")
     )
+
+
+NOT_YET = timedelta(seconds=-5)
+"""As an age, it takes in what has been begun this second."""
+
+
+def test_uploads_of_others_are_not_unfinished_ones_of_ours_on_s3(
+    bucket: str, client: Client
+) -> None:
+    ours = f"artefacts/{'a' * 64}/files/{'b' * 64}"
+    others = ["app/x", "p/app/x", f"p/weights/{'a' * 64}/files/{'b' * 64}", "p/artefacts/x"]
+    for key in (*others, f"p/{ours}"):
+        client.create_multipart_upload(Bucket=bucket, Key=key)
+    store = S3Store(f"s3://{bucket}/p")
+    assert store.unfinished("artefacts", NOT_YET) == [ours]
+    store.abandon("artefacts", NOT_YET)
+    left = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert {upload["Key"] for upload in left} == set(others)
+
+
+def test_files_of_others_are_not_unfinished_ones_of_ours_in_a_directory(tmp_path: Path) -> None:
+    whole = f"artefacts/{'a' * 64}/files/{'b' * 64}"
+    ours = f"{whole}.partial-{'c' * 32}"
+    others = [
+        *(f"x.partial-{'c' * 32}", f"{whole}.partial-1", f"artefacts/x.partial-{'c' * 32}"),
+        f"weights/{'a' * 64}/manifest.json.partial-{'c' * 32}",
+    ]
+    for key in (*others, ours):
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).touch()
+    store = LocalStore(tmp_path)
+    assert store.unfinished("artefacts", NOT_YET) == [ours]
+    store.abandon("artefacts", NOT_YET)
+    assert set(contents(tmp_path)) == set(others)
 
 
 @pytest.mark.parametrize("address", ["s3://", "gs://bucket/x", "s3:///prefix"])

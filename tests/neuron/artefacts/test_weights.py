@@ -177,6 +177,20 @@ def test_a_model_comes_from_the_hub_with_a_manifest_of_ours(hub: str, tmp_path: 
     assert not any("/resolve/" in one for one in Hub.asked)
 
 
+def test_what_came_from_elsewhere_is_not_signed_as_the_hubs(hub: str, tmp_path: Path) -> None:
+    other = tmp_path / ".model.partial"
+    other.mkdir()
+    (other / "other.safetensors").write_bytes(b"of another repository")
+    pull_from_hub("owner/model", tmp_path / "model", endpoint=hub)
+    assert set(contents(tmp_path / "model")) == {*MODEL, manifests.FILE}
+    same = tmp_path / f".again.{COMMIT}.partial"
+    same.mkdir()
+    (same / "stray.safetensors").write_bytes(b"of nobody")
+    with pytest.raises(ArtefactError, match=r"holds stray\.safetensors"):
+        pull_from_hub("owner/model", tmp_path / "again", endpoint=hub)
+    assert (same / "stray.safetensors").exists()
+
+
 def test_what_the_hub_states_and_what_came_must_agree(hub: str, tmp_path: Path) -> None:
     Hub.stated = {"model.safetensors": "0" * 64}
     with pytest.raises(DamagedError, match=r"model\.safetensors of owner/model"):
