@@ -229,11 +229,12 @@ def test_uploads_carry_a_checksum_that_the_service_keeps(
 
 def test_an_upload_that_never_ended_is_named_and_abandoned(bucket: str, client: Client) -> None:
     store = S3Store(f"s3://{bucket}/p")
-    client.create_multipart_upload(Bucket=bucket, Key="p/artefacts/x/files/y")
+    key = f"artefacts/{'a' * 64}/files/{'b' * 64}"
+    client.create_multipart_upload(Bucket=bucket, Key=f"p/{key}")
     client.create_multipart_upload(Bucket=bucket, Key="elsewhere/z")
-    assert list(store.unfinished(timedelta(seconds=-5))) == ["artefacts/x/files/y"]
-    store.abandon(timedelta(seconds=-5))
-    assert list(store.unfinished(timedelta(seconds=-5))) == []
+    assert list(store.unfinished("artefacts", timedelta(seconds=-5))) == [key]
+    store.abandon("artefacts", timedelta(seconds=-5))
+    assert list(store.unfinished("artefacts", timedelta(seconds=-5))) == []
     left = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
     assert [upload["Key"] for upload in left] == ["elsewhere/z"]
 
