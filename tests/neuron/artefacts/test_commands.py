@@ -31,13 +31,10 @@ def run(*arguments: str) -> Result:
 def test_a_folder_of_the_other_kind_is_refused_with_the_right_command(tmp_path: Path) -> None:
     weights = write_folder(tmp_path / "weights")
     manifests.write(weights, manifests.describe(weights, "weights", "w"))
-    compiled, _ = artefact(tmp_path / "compiled")
-    (compiled / "config.json").write_text("{}")
     store = ("--store", str(tmp_path / "store"))
     for arguments, right in (
         (("artefacts", "push", str(weights), *store), "neuron weights push"),
         (("artefacts", "verify", str(weights)), "neuron weights pull w"),
-        (("weights", "push", str(compiled), *store), "neuron artefacts push"),
     ):
         result = run(*arguments)
         assert (result.exit_code, right in result.stderr) == (2, True), result.stderr
