@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -15,6 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from neuron.errors import ModelNotFoundError, PairError
 
 CATALOGUE = Path(__file__).parent / "catalogue.toml"
+
+PADDED = re.compile(r"-v(?P<rows>\d+)$")
+"""The ending of a copy whose embedding has that many rows: docs/align.md."""
 
 Count = Annotated[int, Field(gt=0)]
 
@@ -105,6 +109,15 @@ def catalogue() -> Mapping[str, Geometry]:
     """By the names of `neuron.models.KNOWN_MODELS`."""
     raw = tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
     return MappingProxyType({name: Geometry.model_validate(raw[name]) for name in raw})
+
+
+def by_folder_name(name: str) -> Geometry | None:
+    """The shape that a folder's name promises; with `-v152064`, of that vocabulary."""
+    padded = PADDED.search(name)
+    geometry = catalogue().get(PADDED.sub("", name).lower().removesuffix("-instruct"))
+    if geometry is None or padded is None:
+        return geometry
+    return geometry.model_copy(update={"vocab_size": int(padded["rows"])})
 
 
 def _head_dim(raw: Mapping[str, Any]) -> int | None:

@@ -101,6 +101,7 @@ def render(
 def expected(ref: str) -> Path:
     """Where a model is, or would be on the machine that the command is printed for.
 
+    Links are resolved, as `locate` resolves them: --dry-run, compile and launch name one artefact.
     Raises ModelNotFoundError for what is neither here nor a folder by its whole path.
     """
-    return Path(ref) if ref.startswith("/") else locate(ref)
+    return Path(ref).resolve() if ref.startswith("/") else locate(ref)

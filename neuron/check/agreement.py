@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from neuron.check.findings import Finding, Rule
-from neuron.check.given import MAX_PROMPT, Part, is_saved, is_wrapped, neuron_configs
+from neuron.check.given import MAX_PROMPT, Part, is_wrapped, judged, neuron_configs
 from neuron.check.subject import Given, Subject
 from neuron.evidence import AWS_PLUGIN, NXDI, OURS, source
 from neuron.stacks.nxdi_aws import OVERRIDES
@@ -63,11 +63,7 @@ SAME = {
 
 
 def check(subject: Subject) -> Iterator[Finding]:
-    if not subject.over_nxdi:
-        return
-    for given in subject.configs:
-        if is_saved(given.value):
-            continue
+    for given in judged(subject):
         for part in neuron_configs(given, subject.pair):
             yield from _values(subject, part, given.origin)
             yield from _buckets(subject, part, given.origin)

@@ -11,7 +11,7 @@ from typing import Any
 from neuron.check.installed import installed_keys
 from neuron.check.keyset import KeySet, beta_keys, nxdi_keys
 from neuron.check.lines import Line
-from neuron.check.subject import Given
+from neuron.check.subject import Given, Subject
 from neuron.errors import PairError
 from neuron.pair import Pair
 from neuron.plugin.nxdi_settings import NxdiSettings
@@ -66,6 +66,12 @@ def class_keys(pair: Pair) -> KeySet:
 def is_saved(value: Mapping[str, Any]) -> bool:
     """Whether it is an artefact's own configuration, whose derived fields are no keys."""
     return BETA_CONFIG in value and bool(SAVED_MARKS & value.keys())
+
+
+def judged(subject: Subject) -> Iterator[Given]:
+    """What NxDI will read of the JSON given; a saved configuration has a finding of its own."""
+    if subject.over_nxdi:
+        yield from (given for given in subject.configs if not is_saved(given.value))
 
 
 def is_wrapped(value: Mapping[str, Any], pair: Pair) -> bool:

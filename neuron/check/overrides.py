@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from neuron.check.findings import Finding
-from neuron.check.given import Part, is_saved, neuron_configs
+from neuron.check.given import Part, judged, neuron_configs
 from neuron.check.guards import GUARDS
 from neuron.check.subject import Subject
 from neuron.check.view import View
@@ -14,11 +14,7 @@ RULES = tuple(guard.rule for guard in GUARDS)
 
 
 def check(subject: Subject) -> Iterator[Finding]:
-    if not subject.over_nxdi:
-        return
-    for given in subject.configs:
-        if is_saved(given.value):
-            continue
+    for given in judged(subject):
         for part in neuron_configs(given, subject.pair):
             yield from _guarded(View(subject, part.value), part, given.origin)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from neuron.catalogue import Geometry, catalogue
+from neuron.catalogue import Geometry, by_folder_name, catalogue
 from neuron.check.lines import Line
 from neuron.errors import ModelNotFoundError, PairError
 from neuron.models import BUNDLED_PREFIX, KNOWN_MODELS
@@ -18,8 +17,6 @@ from neuron.stacks.capabilities import Capabilities
 from neuron.stacks.registry import capabilities
 
 WEIGHTS = Path(__file__).parents[1] / "local" / "weights"
-PADDED = re.compile(r"-v(?P<rows>\d+)$")
-"""The ending of a copy whose embedding has that many rows; docs/nxdi.md."""
 BY_HUB_ID = {hub_id.lower(): name for name, hub_id in KNOWN_MODELS.items()}
 
 Role = Literal["target", "draft"]
@@ -120,7 +117,7 @@ def side_of(role: Role, ref: str) -> Side:
     name = BY_HUB_ID.get(ref.lower(), ref.lower())
     if name in catalogue():
         return Side(role, ref, catalogue()[name])
-    shape = by_name(folder.name.lower())
+    shape = by_folder_name(folder.name)
     return Side(role, ref, shape, guessed=True, missing=_missing(ref, folder))
 
 
@@ -133,16 +130,6 @@ def _missing(ref: str, folder: Path) -> str | None:
     near = difflib.get_close_matches(ref.lower(), {*catalogue(), *KNOWN_MODELS}, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}" if near else "`neuron models` lists the names"
     return f"it is no known name, no folder and no hub id of the form owner/name; {hint}"
-
-
-def by_name(name: str) -> Geometry | None:
-    """The shape that a folder's name promises; with `-v152064`, of that vocabulary."""
-    padded = PADDED.search(name)
-    base = PADDED.sub("", name).removesuffix("-instruct")
-    geometry = catalogue().get(base)
-    if geometry is None or padded is None:
-        return geometry
-    return geometry.model_copy(update={"vocab_size": int(padded["rows"])})
 
 
 def is_hub_id(ref: str) -> bool:

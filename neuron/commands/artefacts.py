@@ -29,10 +29,11 @@ from neuron.commands.common import (
     versions_option,
 )
 from neuron.commands.exit_codes import EXIT_CODES
-from neuron.commands.pairs import wanted, whereabouts
+from neuron.commands.pairs import wanted
 from neuron.commands.policy import policy_command
 from neuron.commands.pruning import prune_command
 from neuron.commands.rows import held_row, held_text, manifest_row
+from neuron.launch import expected
 from neuron.pair import load_pair
 
 
@@ -164,7 +165,7 @@ def _is_id(what: str) -> bool:
 def _folder_of(what: str, plain: bool) -> Path:
     from neuron.artefacts.wanted import place_of
 
-    return place_of(load_pair(what), whereabouts, plain=plain).folder
+    return place_of(load_pair(what), expected, plain=plain).folder
 
 
 def _check_kind(manifest: Manifest, folder: Path, right: str) -> None:

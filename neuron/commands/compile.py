@@ -29,9 +29,9 @@ from neuron.commands.common import (
     versions_option,
 )
 from neuron.commands.exit_codes import EXIT_CODES
-from neuron.commands.pairs import digests_of, whereabouts
+from neuron.commands.pairs import digests_of
 from neuron.commands.rows import manifest_row
-from neuron.launch import MAX_PORT, Endpoint
+from neuron.launch import MAX_PORT, Endpoint, expected
 from neuron.pair import load_pair
 from neuron.stacks.nxdi_checks import check_device
 
@@ -71,7 +71,7 @@ def compile_command(
         check_device(chosen)
     planned = plan(
         chosen,
-        whereabouts,
+        expected,
         Endpoint(port=port),
         plain=plain,
         neuron_versions=neuron_versions,

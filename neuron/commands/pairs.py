@@ -12,25 +12,17 @@ from neuron.artefacts.versions import versions_of
 from neuron.artefacts.wanted import Digests, Place, content_of, key_of, place_of
 from neuron.commands.common import say
 from neuron.errors import ModelNotFoundError
-from neuron.models import locate
+from neuron.launch import expected
 from neuron.pair import Pair
 
 SHA256 = 64
-
-
-def whereabouts(ref: str) -> Path:
-    """Where a launch on this machine would find a model: links resolved as it resolves them.
-
-    A folder by its whole path need not be here. Raises ModelNotFoundError.
-    """
-    return Path(ref).resolve() if ref.startswith("/") else locate(ref)
 
 
 def digests_of(
     pair: Pair,
     target: Digest | None,
     draft: Digest | None,
-    find: Callable[[str], Path] = whereabouts,
+    find: Callable[[str], Path] = expected,
 ) -> Digests:
     """Given digests first, then what is on this machine. Raises click.BadParameter."""
     given: dict[Path, str] = {}
@@ -67,7 +59,7 @@ def wanted(
     draft_digest: str | None,
 ) -> tuple[Place, ArtefactKey]:
     """Says on stderr where versions come from that were not read on this machine."""
-    place = place_of(pair, whereabouts, plain=plain)
+    place = place_of(pair, expected, plain=plain)
     versions = versions_of(pair, plain=place.draft is None, given=neuron_versions)
     if not versions.measured:
         say(f"Versions: {versions.source}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 import click
 
@@ -12,34 +13,38 @@ PER_S = {"s": 1.0, "min": 1 / 60, "h": 1 / 3600}
 NUMBER = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 
 
-class Duration(click.ParamType[float]):
-    """To milliseconds."""
+class _Quantity(click.ParamType[float]):
+    """A number above 0 with a unit, to the unit whose factor is 1."""
 
-    name = "duration"
+    factors: Mapping[str, float]
+    between: str = ""
+    """What stands between number and unit, as a regular expression."""
+    example: str
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        found = re.fullmatch(rf"{NUMBER}\s*({'|'.join(MS)})", str(value).strip())
+        units = "|".join(self.factors)
+        found = re.fullmatch(rf"{NUMBER}\s*{self.between}({units})", str(value).strip())
         if found is None or not 0 < float(found[1]) < math.inf:
             self.fail(
-                f"{value!r} is no duration above 0: write it with a unit, as 15ms.", param, ctx
+                f"{value!r} is no {self.name} above 0: write it with a unit, as {self.example}.",
+                param,
+                ctx,
             )
-        return float(found[1]) * MS[found[2]]
+        return float(found[1]) * self.factors[found[2]]
 
 
-class Rate(click.ParamType[float]):
+class Duration(_Quantity):
+    """To milliseconds."""
+
+    name, factors, example = "duration", MS, "15ms"
+
+
+class Rate(_Quantity):
     """To requests per second."""
 
-    name = "rate"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        found = re.fullmatch(rf"{NUMBER}\s*/\s*({'|'.join(PER_S)})", str(value).strip())
-        if found is None or not 0 < float(found[1]) < math.inf:
-            self.fail(f"{value!r} is no rate above 0: write it with a unit, as 20/s.", param, ctx)
-        return float(found[1]) * PER_S[found[2]]
+    name, factors, between, example = "rate", PER_S, r"/\s*", "20/s"
 
 
 class Counts(click.ParamType[tuple[int, ...]]):

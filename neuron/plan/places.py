@@ -6,8 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from neuron.catalogue import catalogue
-from neuron.cost.shapes import PADDED
+from neuron.catalogue import PADDED, catalogue
 from neuron.models import KNOWN_MODELS
 from neuron.plan.question import Named, Question
 

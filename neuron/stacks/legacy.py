@@ -19,7 +19,6 @@ from neuron.stacks.shared import (
     ENTRY,
     common_environment,
     digest,
-    real,
     refuse,
     refuse_given,
     require,
@@ -75,7 +74,7 @@ def arguments(pair: Pair, endpoint: Endpoint, target: Path, draft: Path | None) 
     overrides = {"on_device_sampling_config": dict(SAMPLING), "save_sharded_checkpoint": True}
     return [
         *ENTRY,
-        *("--model", real(target), "--served-model-name", pair.served_model_name),
+        *("--model", str(target), "--served-model-name", pair.served_model_name),
         *endpoint.flags,
         *("--device", "neuron"),
         *("--dtype", "bfloat16"),
@@ -129,16 +128,16 @@ def _speculation(pair: Pair, draft: Path) -> dict[str, Any]:
     return {
         # The word of AWS's manifest; without EAGLE weights the fork fuses a plain draft for it.
         "method": "eagle",
-        "model": real(draft),
+        "model": str(draft),
         "num_speculative_tokens": rows_for(pair.num_draft_tokens),
         "max_model_len": pair.max_model_len,
     }
 
 
 def _compiled_for(pair: Pair, target: Path, draft: Path | None) -> dict[str, object]:
-    drafted = {"draft": real(draft), "rows": rows_for(pair.num_draft_tokens)} if draft else {}
+    drafted = {"draft": str(draft), "rows": rows_for(pair.num_draft_tokens)} if draft else {}
     return {
-        "target": real(target),
+        "target": str(target),
         "max_model_len": pair.max_model_len,
         "max_num_seqs": pair.max_num_seqs,
         "tp_degree": pair.tp_degree,

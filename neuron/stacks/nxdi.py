@@ -20,7 +20,7 @@ from neuron.plugin.nxdi_settings import ROWS, NxdiSettings
 from neuron.stacks import nxdi_aws
 from neuron.stacks.capabilities import SAMPLED, Capabilities, Feature, Lack, lacking
 from neuron.stacks.nxdi_checks import check_keys, check_models
-from neuron.stacks.shared import ENTRY, digest, real, tools
+from neuron.stacks.shared import ENTRY, digest, tools
 
 if TYPE_CHECKING:
     from neuron.launch import Endpoint
@@ -126,7 +126,7 @@ def environment(
 def settings_of(pair: Pair, target: Path, draft: Path | None) -> NxdiSettings:
     """Raises PairError for what the stack cannot run, in one sentence."""
     check_keys(pair, plain=draft is None)
-    folders = {"target": real(target), "draft": real(draft or target)}
+    folders = {"target": str(target), "draft": str(draft or target)}
     chosen = {
         **folders,
         "num_draft_tokens": pair.num_draft_tokens,

@@ -51,13 +51,5 @@ def digest(chosen: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def real(folder: Path) -> str:
-    """As text with its links resolved: --dry-run, compile and launch then name one artefact.
-
-    What is no whole path has been found by no one yet, and stays as it is.
-    """
-    return str(folder.resolve() if folder.is_absolute() else folder)
-
-
 def root_of(pair: Pair) -> Path:
     return Path(str(pair.artefacts)).expanduser()

@@ -18,7 +18,6 @@ from neuron.stacks.capabilities import SAMPLED, Capabilities, lacking
 from neuron.stacks.shared import (
     ENTRY,
     common_environment,
-    real,
     refuse,
     refuse_given,
     require,
@@ -88,7 +87,7 @@ def arguments(pair: Pair, endpoint: Endpoint, target: Path, draft: Path | None) 
     blocks = math.ceil(pair.max_model_len / BLOCK) * pair.max_num_seqs
     return [
         *ENTRY,
-        *("--model", real(target), "--served-model-name", pair.served_model_name),
+        *("--model", str(target), "--served-model-name", pair.served_model_name),
         *endpoint.flags,
         *("--dtype", "bfloat16"),
         *("--max-model-len", str(pair.max_model_len)),

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from neuron.errors import PairError
 from neuron.evidence import OURS, source
-from neuron.launch import Command, Endpoint, render
+from neuron.launch import Command, Endpoint, expected, render
 from neuron.pair import Pair, load_pair, shipped_pairs
 from neuron.stacks import transformers_neuronx
 from neuron.stacks.capabilities import FEATURES, Capabilities, Feature, lacking
@@ -37,7 +37,7 @@ def changed(name: str, /, **fields: object) -> Pair:
 
 
 def rendered(pair: Pair, *, plain: bool = False) -> Command:
-    return render(pair, PORT, plain=plain, machine=AVX2_ONLY, find=Path, elsewhere=True)
+    return render(pair, PORT, plain=plain, machine=AVX2_ONLY, find=expected, elsewhere=True)
 
 
 def variants() -> dict[str, tuple[Pair, bool]]:
