@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from server.engine_status import Engine, EngineStatus
 from server.engines import HEALTH_TIMEOUT_S, EngineProcess, engine_client
 from server.listener import bind, make_listener, url_of
 from server.metrics import Metrics
+from server.observed import Observers
+from server.observing import open_observers
 from server.remote_engine import RemoteEngine
 from server.settings import PREFIX, Settings, SettingsError
 from server.shutdown import Shutdown
@@ -57,15 +60,20 @@ async def serve(settings: Settings) -> int:
                     backend.url, uds=backend.uds, connect_s=settings.connect_timeout
                 ) as upstream,
             ):
-                return await _until_signal(settings, backend, upstream, listening)
+                with closing(open_observers(settings, backend.metrics)) as observers:
+                    return await _until_signal(settings, backend, upstream, listening, observers)
     finally:
         listening.close()
 
 
 async def _until_signal(
-    settings: Settings, backend: Backend, upstream: Upstream, listening: socket.socket
+    settings: Settings,
+    backend: Backend,
+    upstream: Upstream,
+    listening: socket.socket,
+    observers: Observers,
 ) -> int:
-    gateway = _gateway(settings, backend, upstream)
+    gateway = _gateway(settings, backend, upstream, observers)
     # What is there now stays: no collection in the middle of a stream needs to look at it again.
     gc.collect()
     gc.freeze()
@@ -95,7 +103,9 @@ def _require_writable(log_dir: Path) -> None:
         ) from error
 
 
-def _gateway(settings: Settings, backend: Backend, upstream: Upstream) -> Gateway:
+def _gateway(
+    settings: Settings, backend: Backend, upstream: Upstream, observers: Observers
+) -> Gateway:
     return create_app(
         upstream,
         backend.client,
@@ -112,6 +122,7 @@ def _gateway(settings: Settings, backend: Backend, upstream: Upstream) -> Gatewa
         max_in_flight=settings.max_in_flight,
         max_body_bytes=settings.max_body_bytes,
         metrics=backend.metrics,
+        observers=observers,
     )
 
 

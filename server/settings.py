@@ -86,6 +86,14 @@ class Settings(BaseModel):
         None, description="Folder for the engine's log; by default a new temporary one."
     )
 
+    request_log: str = Field(
+        "-", description="A line of JSON for each request: `-` is stderr, or a file, or `off`."
+    )
+    log_prompts: bool = Field(False, description="Prompts in that log too; never answers.")
+    otlp_endpoint: HttpUrl | None = Field(
+        None, description="OpenTelemetry collector that gets traces, as http://HOST:4318."
+    )
+
     @model_validator(mode="after")
     def _one_engine(self) -> Self:
         if self.engine_url is not None and (self.target or self.draft):
