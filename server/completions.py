@@ -15,12 +15,16 @@ from server.engine_status import not_ready
 from server.errors import ApiError, ClientGone, unavailable
 from server.metrics import Metrics
 from server.openai_request import CompletionRequest, parse_request
+from server.record import Record, record_of
 from server.relay import Relay
 from server.responses import DROP, POOL
+from server.structured.fault import INVALID
 from server.timeouts import deadline
 
 CLIENT_GONE = 499
 """Counted, never sent: nobody is there to read it."""
+
+LONG_BODY = 64 * 1024
 
 Outcome = tuple[int, str]
 """Status and code, as they are counted."""
@@ -37,6 +41,8 @@ class CompletionEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope["state"]
         answer = Answer(send, state, self.relay.timeouts.write, {POOL: self.relay.pool})
+        record = record_of(scope)
+        record.pool = self.relay.pool
         began = self.clock()
         outcome: Outcome = 500, "internal_error"
         try:
@@ -46,6 +52,7 @@ class CompletionEndpoint:
             outcome = error.status, error.code
             await answer.fail(error)
         finally:
+            record.code = outcome[1]
             self.metrics.request_ended(scope["path"], *outcome, self.clock() - began)
 
     async def _answered(
@@ -65,7 +72,7 @@ class CompletionEndpoint:
             ticket.scope = cancel
             with deadline("body", self.relay.timeouts.body):
                 body = await read_json_body(scope, receive, self.max_body_bytes)
-            request = parse_request(scope["path"], body)
+            request = await self._parsed(answer.record, body)
             refusal = not_ready(self.relay.engine)
             if refusal is not None:
                 raise refusal
@@ -80,6 +87,17 @@ class CompletionEndpoint:
             )
         raise ClientGone
 
+    async def _parsed(self, record: Record, body: bytes) -> CompletionRequest:
+        if len(body) < LONG_BODY:
+            request = parse_request(record.path, body)
+        else:
+            # Its JSON and its schema take long enough for other streams to notice.
+            request = await anyio.to_thread.run_sync(parse_request, record.path, body)
+        record.model, record.stream = request.model, request.stream
+        record.prompt = request.prompt
+        record.admitted = self.clock()
+        return request
+
     async def _relay_until_gone(
         self, ticket: Ticket, receive: Receive, request: CompletionRequest, answer: Answer
     ) -> None:
@@ -87,10 +105,20 @@ class CompletionEndpoint:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch_disconnect, receive, ticket, answer)
             try:
-                await self.relay.run(request, answer)
+                await self._run(request, answer)
             except ApiError as error:
                 # Carried out by hand: a task group would wrap it in a group.
                 failure = error
             tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
+
+    async def _run(self, request: CompletionRequest, answer: Answer) -> None:
+        """Asks once more for a whole answer that has not the form that was asked for."""
+        try:
+            await self.relay.run(request, answer)
+        except ApiError as error:
+            if error.code != INVALID or request.stream:
+                raise
+            self.metrics.structured_retried()
+            await self.relay.run(request, answer)

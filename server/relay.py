@@ -16,12 +16,15 @@ from server.engine_json import read_object
 from server.engine_status import EngineView
 from server.errors import engine_lost, unavailable
 from server.metrics import Metrics
-from server.openai_request import CompletionRequest
+from server.openai_request import UNGENERATED, CompletionRequest
 from server.passing import Passing
-from server.stream import StreamReader
+from server.record import Record
+from server.stream import Reader, reader_for
+from server.structured import Fault, Verdict
+from server.structured.whole import examined
 from server.timeouts import Patience, Timeouts, deadline, patience
 from server.upstream import Upstream, UpstreamAnswer, UpstreamError, UpstreamRefusedError
-from server.usage import Pool, acceptance_of, tokens_of, with_acceptance
+from server.usage import Acceptance, Pool, Tokens, acceptance_of, tokens_of, with_acceptance
 
 CLOSE_S = 1.0
 
@@ -44,43 +47,85 @@ class Relay:
                 await self._whole(request, answer)
 
     async def _whole(self, request: CompletionRequest, answer: Answer) -> None:
-        async with self.upstream.post(request.path, request.body) as response:
+        headers = answer.record.ask()
+        async with self.upstream.post(request.path, request.body, headers) as response:
             body = await response.rest()
             self._require_ok(request, response, body)
         document = read_object(body)
         if document is None:
             raise engine_lost(self.engine.retry_after_s)
+        if request.path in UNGENERATED:
+            await answer.whole(body)
+            return
         acceptance = acceptance_of(document, self.pool)
-        self.metrics.generated(tokens_of(document), acceptance)
-        await answer.whole(msgspec.json.encode(with_acceptance(document, acceptance)))
+        self._count(request, answer.record, tokens_of(document), acceptance)
+        full = with_acceptance(document, acceptance)
+        if request.contract is not None:
+            full, verdict = await examined(request.contract, full)
+            self._judge(request, answer.record, verdict)
+            if isinstance(verdict, Fault):
+                raise verdict.error()
+        await answer.whole(msgspec.json.encode(full))
 
     async def _stream(self, request: CompletionRequest, answer: Answer) -> None:
-        reader = StreamReader(
-            request=request, pool=self.pool, retry_after_s=self.engine.retry_after_s
-        )
+        reader = reader_for(request, self.pool, self.engine.retry_after_s)
         try:
             with patience(self.timeouts) as waiting:
                 await self._pass_on(request, answer, reader, waiting)
         finally:
-            self.metrics.generated(reader.tokens, reader.acceptance)
+            self._count(request, answer.record, reader.tokens, reader.acceptance)
+            if reader.verdict is not None:
+                self._judge(request, answer.record, reader.verdict)
 
     async def _pass_on(
-        self, request: CompletionRequest, answer: Answer, reader: StreamReader, waiting: Patience
+        self, request: CompletionRequest, answer: Answer, reader: Reader, waiting: Patience
     ) -> None:
-        passing = Passing(reader, answer, waiting, self.metrics, self.clock, self.clock())
-        async with self.upstream.post(request.path, request.body) as response:
+        headers = answer.record.ask()
+        passing = Passing(
+            reader,
+            self.engine.retry_after_s,
+            answer,
+            waiting,
+            self.metrics,
+            self.clock,
+            self.clock(),
+        )
+        async with self.upstream.post(request.path, request.body, headers) as response:
             if response.status != HTTPStatus.OK:
                 self._require_ok(request, response, await response.rest())
             while not reader.done:
                 with waiting:
                     more = await response.feed(passing.take)
-                if not more:
+                if reader.due:
+                    await passing.settle()
+                elif not more:
                     reader.end()
                 await answer.flush()
             await answer.end()
+            per_token = passing.time_per_token()
+            if per_token is not None:
+                self.metrics.time_per_token(per_token)
+            if reader.cut:
+                # Not read to its end, the connection is closed: that stops the engine.
+                self.metrics.whitespace_cut()
+                return
             # Read to its end, a connection can be used again; it is not worth a wait.
             with anyio.move_on_after(CLOSE_S):
                 await response.rest()
+
+    def _count(
+        self,
+        request: CompletionRequest,
+        record: Record,
+        tokens: Tokens | None,
+        acceptance: Acceptance | None,
+    ) -> None:
+        record.tokens, record.acceptance = tokens, acceptance
+        self.metrics.generated(tokens, acceptance, request.form)
+
+    def _judge(self, request: CompletionRequest, record: Record, verdict: Verdict | Fault) -> None:
+        record.structured = verdict.kind if isinstance(verdict, Fault) else verdict
+        self.metrics.structured(request.form, record.structured)
 
     def _require_ok(
         self, request: CompletionRequest, response: UpstreamAnswer, body: bytes

@@ -113,7 +113,7 @@ async def test_a_gap_is_counted_between_steps_of_one_choice_only(
     await gateway.http.post(CHAT, json=chat(stream=True))
     pool = '{pool="speculative"}'
     assert await gateway.metric(f"specserve_step_gap_seconds_count{pool}") == gaps
-    assert await gateway.metric(f"specserve_time_to_first_chunk_seconds_count{pool}") == 1
+    assert await gateway.metric(f"specserve_time_to_first_token_seconds_count{pool}") == 1
 
 
 async def test_a_role_is_no_first_token(engine: FakeEngine) -> None:
