@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import redirect_stderr
 
 import anyio
 import click
@@ -15,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from neuron.errors import SpecserveError
 from server.settings import PREFIX, Settings, flag, load_settings
+from server.stderr import UnfailingStderr
 
 EPILOG = f"""Every option is also an environment variable: {PREFIX}PORT for --port.
 
@@ -47,7 +49,8 @@ def _run(**given: str | bool | None) -> None:
         settings = load_settings(
             {name: value for name, value in given.items() if value is not None}, os.environ
         )
-        code = anyio.run(serve, settings, backend_options={"use_uvloop": True})
+        with redirect_stderr(UnfailingStderr(sys.stderr)):
+            code = anyio.run(serve, settings, backend_options={"use_uvloop": True})
     except SpecserveError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)

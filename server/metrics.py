@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -69,6 +70,8 @@ class Metrics:
         self._start_seconds = self._gauge(
             "engine_start_seconds", "The last start, until a generated token was checked."
         )
+        tasks = self._gauge("event_loop_tasks", "Tasks of the event loop; at rest always as many.")
+        tasks.set_function(_tasks)
         self.draining = self._gauge("draining", "1 from SIGTERM on.")
 
     def request_ended(self, route: str, status: int, code: str, seconds: float) -> None:
@@ -125,3 +128,11 @@ class Metrics:
     def _kept(self, metric: M, labels: tuple[str, ...]) -> M:
         self._all.append((metric, labels))
         return metric
+
+
+def _tasks() -> float:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        # Read outside of the loop there are none to speak of.
+        return 0
