@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from neuron.errors import PairError
-from neuron.plugin.terms import COMPILED, OPTIONS, facts
+from neuron.plugin.terms import COMPILED, OPTIONS, TELLS_ACCEPTANCE, facts
 from tests.plugin.models import DRAFT, TARGET, Plain, prompts
 
 K = 5
@@ -69,6 +69,7 @@ class Loop:
             )
         self.tokens: dict[str, list[int]] = {}
         self.stats: list[Any] = []
+        self.told: list[Any] = []
 
     def add(self, name: str, prompt: list[int], **sampling: Any) -> None:  # noqa: ANN401
         from vllm.sampling_params import SamplingParams
@@ -96,6 +97,7 @@ class Loop:
         for outputs in self.scheduler.update_from_output(scheduled, output).values():
             for one in outputs.outputs:
                 self.tokens[one.request_id] += one.new_token_ids
+                self.told.append(one.kv_transfer_params)
             stats = outputs.scheduler_stats
             if stats and stats.spec_decoding_stats:
                 self.stats.append(stats.spec_decoding_stats)
@@ -127,6 +129,23 @@ def test_more_requests_than_slots_are_plain_greedy_generation(loop: Loop, plain:
     assert all(plain.explains(prompt, loop.tokens[name]) for name, prompt in chosen.items())
     assert sum(stats.num_accepted_tokens for stats in loop.stats) > 0
     assert {stats.num_spec_tokens for stats in loop.stats} == {K}
+
+
+def test_counts_leave_only_for_a_server_that_takes_them_out(loop: Loop) -> None:
+    additional = loop.config.additional_config
+    assert additional[TELLS_ACCEPTANCE] is True
+    for name, tells in (("silent", False), ("telling", True)):
+        additional[TELLS_ACCEPTANCE] = tells
+        loop.told.clear()
+        loop.stats.clear()
+        loop.add(name, prompts(1, "sql")[0])
+        loop.run()
+        # The prefill's token comes without.
+        steps = [step for step in loop.told if step is not None]
+        assert len(steps) == (len(loop.stats) if tells else 0)
+        assert sum(step["accepted"] for step in steps) == (
+            sum(stats.num_accepted_tokens for stats in loop.stats) if tells else 0
+        )
 
 
 def test_an_abort_frees_the_slot_whenever_it_comes(loop: Loop, plain: Plain) -> None:
