@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuron.plugin.acceptance import Acceptance, speculated
-from neuron.plugin.answers import Watched, streamed_chat, told_in, whole_chat, with_acceptance
+from neuron.plugin.answers import (
+    Watched,
+    streamed_chat,
+    streamed_completion,
+    told_in,
+    whole_chat,
+    whole_completion,
+    with_acceptance,
+)
 from neuron.plugin.replaced import Method, Replacement, replace_all, takes
 
 pytestmark = pytest.mark.anyio
@@ -112,11 +120,56 @@ async def test_a_whole_answer_of_one_choice(n: int | None, tells: bool) -> None:
     assert answer.metrics == (accepted((5, 1)).metrics() if tells else None)
 
 
+@pytest.mark.parametrize(
+    ("n", "prompts", "tells"), [(None, 1, True), (1, 1, True), (2, 1, False), (1, 2, False)]
+)
+async def test_a_completion_of_one_prompt_and_one_choice(
+    n: int | None, prompts: int, tells: bool
+) -> None:
+    def whole(serving: object, outputs: object, request: object) -> Answer:
+        return Answer()
+
+    async def stream(
+        serving: object, request: object, prompts: object, items: Any, *, num_prompts: int
+    ) -> AsyncIterator[str]:
+        async for _ in items:
+            yield 'data: {"choices":[{}]}\n\n'
+        yield 'data: {"choices":[]}\n\n'
+
+    said = accepted((5, 1)).metrics() if tells else None
+    made = [output((5, 1))] * prompts
+    assert whole_completion(whole)(None, made, Asked(n)).metrics == said
+    events = [
+        json.loads(event.removeprefix("data: "))
+        async for event in streamed_completion(stream)(
+            None, Asked(n), [[1]] * prompts, outputs(*enumerate(made)), num_prompts=prompts
+        )
+    ]
+    assert [event.get("metrics") for event in events] == [*[None] * prompts, said]
+
+
+@pytest.mark.parametrize(("n", "tells"), [(None, True), (2, False)])
+async def test_a_streamed_chat_of_one_choice(n: int | None, tells: bool) -> None:
+    async def stream(serving: object, request: object, items: Any) -> AsyncIterator[str]:
+        async for _ in items:
+            yield 'data: {"choices":[{}]}\n\n'
+        yield 'data: {"choices":[]}\n\n'
+
+    events = [
+        json.loads(event.removeprefix("data: "))
+        async for event in streamed_chat(stream)(None, Asked(n), outputs(output((5, 1))))
+    ]
+    said = accepted((5, 1)).metrics() if tells else None
+    assert [event.get("metrics") for event in events] == [None, said]
+
+
 async def test_an_error_stays_an_error() -> None:
     async def original(serving: object, request: object, items: AsyncIterator[object]) -> object:
+        async for _ in items:
+            pass
         return "error"
 
-    assert await whole_chat(original)(None, Asked(1), outputs()) == "error"
+    assert await whole_chat(original)(None, Asked(1), outputs(output((5, 1)))) == "error"
 
 
 async def test_a_stream_that_is_left_closes_vllms() -> None:
