@@ -130,7 +130,12 @@ async def test_a_completion_of_one_prompt_and_one_choice(
         return Answer()
 
     async def stream(
-        serving: object, request: object, prompts: object, items: Any, *, num_prompts: int
+        serving: object,
+        request: object,
+        prompts: object,
+        items: AsyncIterator[object],
+        *,
+        num_prompts: int,
     ) -> AsyncIterator[str]:
         async for _ in items:
             yield 'data: {"choices":[{}]}\n\n'
@@ -150,7 +155,9 @@ async def test_a_completion_of_one_prompt_and_one_choice(
 
 @pytest.mark.parametrize(("n", "tells"), [(None, True), (2, False)])
 async def test_a_streamed_chat_of_one_choice(n: int | None, tells: bool) -> None:
-    async def stream(serving: object, request: object, items: Any) -> AsyncIterator[str]:
+    async def stream(
+        serving: object, request: object, items: AsyncIterator[object]
+    ) -> AsyncIterator[str]:
         async for _ in items:
             yield 'data: {"choices":[{}]}\n\n'
         yield 'data: {"choices":[]}\n\n'
