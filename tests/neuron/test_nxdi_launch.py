@@ -231,6 +231,17 @@ def test_qwen2_runs_at_lnc_2_only(tmp_path: Path) -> None:
     assert rendered(changed(target=str(other), draft=str(other), lnc=1))
 
 
+def test_a_rotary_base_that_nxdi_reads_past_is_refused_before_hardware_is_booked(
+    tmp_path: Path,
+) -> None:
+    target, draft = (write(tmp_path / name, "qwen3", 9) for name in ("target", "draft"))
+    config = {"model_type": "qwen3", "vocab_size": 9, "rope_parameters": {"rope_theta": 500.0}}
+    (draft / "config.json").write_text(json.dumps(config))
+    pair = changed(target=str(target), draft=str(draft))
+    with pytest.raises(PairError, match=r'draft/config.json .*add "rope_theta": 500\.0'):
+        rendered(pair)
+
+
 @pytest.mark.parametrize(
     ("outer", "port"),
     [
