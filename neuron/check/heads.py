@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from neuron.check.findings import Finding, Rule
 from neuron.check.subject import Side, Subject
+from neuron.cost.step import Shard
 from neuron.evidence import NXDI, SDK, source
 from neuron.stacks.nxdi_checks import CORES_AT_LNC2
 
@@ -66,20 +67,6 @@ LNC_QWEN2 = Rule(
 RULES = (TP_MISSING, CORES, INSTANCE, CHIPS, KV_HEADS, Q_HEADS, INTERMEDIATE, LNC_QWEN2)
 
 
-def padded_heads(heads: int, tp: int) -> int:
-    """Query heads over all cores."""
-    return math.ceil(heads / tp) * tp
-
-
-def kv_heads(heads: int, kv: int, tp: int) -> int:
-    """KV heads over all cores: split, or one per core, or one per query head."""
-    if heads == kv:
-        return padded_heads(heads, tp)
-    if kv >= tp and kv % tp == 0:
-        return kv
-    return tp if tp % kv == 0 else padded_heads(heads, tp)
-
-
 def check(subject: Subject) -> Iterator[Finding]:
     if not subject.on_neuron:
         return
@@ -130,14 +117,14 @@ def _shape(side: Side, tp: int) -> Iterator[Finding]:
     if shape is None:
         return
     heads, kv = shape.num_attention_heads, shape.num_key_value_heads
+    padded = tp * Shard.of(shape, tp).q
     if heads != kv and kv % tp and tp % kv:
         yield KV_HEADS(
             "tp_degree",
             f"Key 'tp_degree' = {tp} and the {kv} KV heads of {side.ref} do not divide, so each of "
-            f"{padded_heads(heads, tp)} query heads gets its own, in weights and caches; choose a "
+            f"{padded} query heads gets its own, in weights and caches; choose a "
             f"divisor or a multiple of {kv}.",
         )
-    padded = padded_heads(heads, tp)
     if padded > heads:
         share = round(100 * (padded - heads) / heads)
         yield Q_HEADS(

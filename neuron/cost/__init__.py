@@ -3,7 +3,6 @@
 from neuron.cost.memory import Memory, memory
 from neuron.cost.observation import Observation, published
 from neuron.cost.parameters import Parameters, load_parameters, shipped
-from neuron.cost.shapes import shape_of
 from neuron.cost.speculation import MAX_K, Costs, Loop, Setup, tokens_per_step
 from neuron.cost.step import Model
 
@@ -19,7 +18,6 @@ __all__ = [
     "load_parameters",
     "memory",
     "published",
-    "shape_of",
     "shipped",
     "tokens_per_step",
 ]

@@ -13,8 +13,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from neuron.cost.observation import Observation
-from neuron.cost.shapes import shape_of
 from neuron.errors import PairError
+from neuron.shapes import shape_of
 
 NS_PER_MS = 1e6
 MIN_STEPS = 20

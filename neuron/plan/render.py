@@ -83,22 +83,27 @@ def _row(one: Candidate) -> tuple[str, ...]:
         f"{speedup.value:.2f} ({speedup.low:.2f}-{speedup.high:.2f})",
         f"{one.tokens_per_s(one.tpot_ms):.0f}",
         f"{one.cost:.2f}",
-        "yes" if one.pays else "no" if one.memory.fits else "no room",
+        "yes" if one.pays else "no" if one.memory.fits else one.memory.fit,
     )
 
 
 def _misfits(misfits: tuple[Misfit, ...]) -> list[str]:
-    if not misfits:
-        return []
-    # The first of a degree is its smallest batch.
-    first = {one.tp: one for one in reversed(misfits)}
-    each = ", ".join(
-        f"TP {tp} from batch {one.batch} ({one.memory.total:.1f} GiB"
-        + (", tight)" if one.memory.tight else ")")
-        for tp, one in sorted(first.items())
-    )
-    limit = misfits[0].memory.limit
-    return [f"Too large for a core's {limit:.0f} GiB (modelled), draft or not: {each}."]
+    lines = []
+    for fit, end in (
+        ("tight", "; `neuron check` warns of it, so it is left out"),
+        ("too large", ""),
+    ):
+        # The first of a degree is its smallest batch.
+        first = {one.tp: one for one in reversed(misfits) if one.memory.fit == fit}
+        if first:
+            each = ", ".join(
+                f"TP {tp} from batch {one.batch} ({one.memory.total:.1f} GiB)"
+                for tp, one in sorted(first.items())
+            )
+            limit = misfits[0].memory.limit
+            said = f"{fit.capitalize()} for a core's {limit:.0f} GiB (modelled), draft or not"
+            lines.append(f"{said}: {each}{end}.")
+    return lines
 
 
 def _load(answer: Answer, load: Load) -> list[str]:
