@@ -158,7 +158,7 @@ def _flags(
         optional = OPTIONAL if settings.max_num_seqs > 1 else ()
         required = WITH_LOGITS if settings.logits else ()
         flags["repairs"] = [edit.name for edit in (*optional, *required)]
-    # Read by the compiler itself, whoever starts it: neuron-reference.md §4.1.
+    # Read by the compiler itself, whoever starts it.
     if outer.get("NEURON_CC_FLAGS"):
         flags["NEURON_CC_FLAGS"] = outer["NEURON_CC_FLAGS"]
     return flags

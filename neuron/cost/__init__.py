@@ -1,4 +1,4 @@
-"""The cost model of performance.md §2.2. Nothing it says was measured on Trainium by us."""
+"""The cost model that docs/plan.md describes. Nothing it says was measured on Trainium by us."""
 
 from neuron.cost.memory import Memory, memory
 from neuron.cost.observation import Observation, published

@@ -1,4 +1,4 @@
-"""What one launch of the target or one pass of the draft takes: performance.md §2.2."""
+"""What one launch of the target or one pass of the draft takes: docs/plan.md has the equations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KAPPA_T_HIDDEN = 5120
 class Shard:
     """Heads of one logical core: KV is replicated up to TP, Q padded within each KV group.
 
-    Source: NxDI's gqa.py, by neuron-reference.md §2.6.
+    Source: NxDI 4bcdc54, modules/attention/gqa.py.
     """
 
     q: int

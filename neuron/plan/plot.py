@@ -73,7 +73,7 @@ def _note(answer: Answer, width: float) -> str:
     asked = answer.question
     words = (
         f"{asked.target.ref} + {asked.draft.ref} on {asked.instance_name}, "
-        f"context {asked.context}, {asked.loop} loop. Modelled (performance.md §2.2), "
+        f"context {asked.context}, {asked.loop} loop. Modelled (docs/plan.md), "
         "not measured. Lines: speculative at the best K; dotted: plain; dot: the one asked about."
     )
     return textwrap.fill(words, round(14 * width))

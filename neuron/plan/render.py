@@ -61,7 +61,7 @@ def _head(answer: Answer) -> list[str]:
     return [
         f"{asked.target.ref} + {asked.draft.ref} on {asked.instance_name} at ${asked.price:g}/h, "
         f"acceptance {accepted.value:.3g} ({accepted.status}), context {asked.context}",
-        "All times, memory, rates and costs here are modelled (performance.md §2.2); nobody has "
+        "All times, memory, rates and costs here are modelled (docs/plan.md); nobody has "
         "measured this pair on a Trainium.",
     ]
 

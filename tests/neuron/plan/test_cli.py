@@ -1,7 +1,8 @@
-"""`neuron plan` as it is typed."""
+"""`neuron plan` as it is typed. SPECSERVE_UPDATE_GOLDEN=1 rewrites its golden file."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ def test_the_plan_as_it_is_printed() -> None:
     found = plan(*LARGE, "--acceptance", "0.85", "--slo-tpot", "15ms")
     assert found.exit_code == 0
     assert found.stderr == ""
+    if os.environ.get("SPECSERVE_UPDATE_GOLDEN"):
+        GOLDEN.write_text(found.stdout, encoding="utf-8")
     assert found.stdout == GOLDEN.read_text(encoding="utf-8")
 
 
@@ -207,6 +210,7 @@ def test_limits_below_one_prefill_are_kept_by_no_number() -> None:
         ((*LARGE, "--parameters", "/nowhere/p.toml"), 2, "/nowhere/p.toml"),
         (("--calibrate", "/nowhere/r.json"), 2, "/nowhere/r.json"),
         (("--write-parameters", "p.toml"), 2, "--calibrate"),
+        ((*LARGE, "--pair", "qwen3-32b-tp32"), 2, "give both"),
     ],
 )
 def test_bad_input_is_one_sentence(args: tuple[str, ...], code: int, words: str) -> None:
@@ -266,6 +270,20 @@ def test_calibrating_as_json(tmp_path: Path) -> None:
     assert sum(one["own"] for one in found["points"]) == 2
     # The result is the model's own: nothing to learn from it.
     assert all(abs(one["share"]) < 0.05 for one in found["moves"])
+
+
+def test_a_result_measured_by_url_is_calibrated_to_with_its_pair_named(tmp_path: Path) -> None:
+    found = trainium_result(model("optimised"))
+    named = plan("--calibrate", str(write(found, tmp_path)))
+    told = plan("--calibrate", str(tmp_path / "speedup.json"), "--pair", "qwen3-32b-tp32")
+    assert (told.exit_code, "leave out --pair" in told.stderr) == (2, True)
+    without = found.provenance.model_copy(update={"pair": None})
+    path = write(found.model_copy(update={"provenance": without}), tmp_path)
+    refused = plan("--calibrate", str(path))
+    assert refused.exit_code == 2
+    assert "with --pair." in refused.stderr
+    told = plan("--calibrate", str(path), "--pair", "qwen3-32b-tp32")
+    assert (told.exit_code, told.stdout) == (0, named.stdout)
 
 
 def test_a_result_of_the_cpu_pair_is_refused(tmp_path: Path) -> None:
