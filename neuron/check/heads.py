@@ -14,6 +14,7 @@ from neuron.stacks.nxdi_checks import CORES_AT_LNC2
 GQA = source(NXDI, "modules/attention/gqa.py")
 CORES_PER_CHIP = 8
 """Physical."""
+MOST_CORES = max(CORES_AT_LNC2.values())
 WHOLE_TORUS = (1, 4, 8, 16)
 
 TP_MISSING = Rule(
@@ -67,14 +68,21 @@ LNC_QWEN2 = Rule(
 RULES = (TP_MISSING, CORES, INSTANCE, CHIPS, KV_HEADS, Q_HEADS, INTERMEDIATE, LNC_QWEN2)
 
 
+def cores_of(instance: str | None, lnc: int | None) -> int | None:
+    """Logical cores; None: an instance that is not known."""
+    found = CORES_AT_LNC2.get(instance or "")
+    return None if found is None else found * 2 // (lnc or 2)
+
+
 def check(subject: Subject) -> Iterator[Finding]:
     if not subject.on_neuron:
         return
     yield from _cores(subject)
-    tp = subject.pair.tp_degree
+    pair, tp = subject.pair, subject.pair.tp_degree
+    cores = cores_of(pair.instance, pair.lnc) or MOST_CORES
     for side in subject.sides:
         if tp is not None:
-            yield from _shape(side, tp)
+            yield from _shape(side, tp, cores)
         yield from _lnc(subject, side)
 
 
@@ -87,15 +95,14 @@ def _cores(subject: Subject) -> Iterator[Finding]:
             "logical cores.",
         )
         return
-    lnc = pair.lnc or 2
-    if pair.instance not in CORES_AT_LNC2:
+    lnc, cores = pair.lnc or 2, cores_of(pair.instance, pair.lnc)
+    if cores is None:
         yield INSTANCE(
             "instance",
             f"Key 'instance' is {pair.instance or 'missing'}, so that cores and memory were not "
             f"compared with a machine's; set it to one of {', '.join(CORES_AT_LNC2)}.",
         )
         return
-    cores = CORES_AT_LNC2[pair.instance] * 2 // lnc
     if pair.tp_degree > cores:
         yield CORES(
             "tp_degree",
@@ -112,7 +119,7 @@ def _cores(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _shape(side: Side, tp: int) -> Iterator[Finding]:
+def _shape(side: Side, tp: int, cores: int) -> Iterator[Finding]:
     shape = side.geometry
     if shape is None:
         return
@@ -137,7 +144,7 @@ def _shape(side: Side, tp: int) -> Iterator[Finding]:
             "tp_degree",
             f"Key 'tp_degree' = {tp} does not divide the intermediate_size "
             f"{shape.intermediate_size} of {side.ref}; choose a divisor of it, such as "
-            f"{math.gcd(shape.intermediate_size, 64)}.",
+            f"{math.gcd(shape.intermediate_size, cores)}.",
         )
 
 

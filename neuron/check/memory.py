@@ -43,12 +43,17 @@ def check(subject: Subject) -> Iterator[Finding]:
     )
     if need.fit == "fits":
         return
+    way_out = (
+        f"raise it, or lower max_model_len = {pair.max_model_len} or max_num_seqs = "
+        f"{pair.max_num_seqs}"
+    )
+    if need.weights + need.overhead_least > need.limit:
+        way_out = "raise it, on a larger instance if need be: no caches are small enough"
     rule = FULL if need.fit == "too large" else TIGHT
     yield rule(
         "tp_degree",
         f"Key 'tp_degree' = {pair.tp_degree} puts {need.weights:.1f} GiB of weights and "
         f"{need.cache:.1f} GiB of caches on each logical core, which with the "
         f"{need.overhead_least:.0f} to {need.overhead:.0f} GiB that graphs take is {need.fit} for "
-        f"its {need.limit:.0f} GiB (modelled); raise it, or lower max_model_len = "
-        f"{pair.max_model_len} or max_num_seqs = {pair.max_num_seqs}.",
+        f"its {need.limit:.0f} GiB (modelled); {way_out}.",
     )

@@ -80,5 +80,5 @@ def speculation(question: Question, one: Candidate) -> str:
     if one.pays:
         return f"speculate, {between}: {sum_}"
     if speedup.value <= 1:
-        return f"do not speculate, {between} at best: {sum_}"
+        return f"do not speculate, {between} at the best K: {sum_}"
     return f"do not speculate, {between} may be a loss: {sum_}"

@@ -58,10 +58,9 @@ def _panel(axes: Axes, answer: Answer, rows: Sequence[Candidate]) -> None:
         axes.plot(ACCEPTANCES, times, color=colour, label=f"TP {one.tp}")
         axes.plot([asked.acceptance.value], [one.speculative_ms], "o", color=colour, markersize=4)
     if asked.slo_tpot_ms is not None:
-        axes.axhline(asked.slo_tpot_ms, color=SLO_COLOUR, linestyle="--", linewidth=1)
-        axes.annotate(
-            f"SLO {asked.slo_tpot_ms:g} ms", (ACCEPTANCES[0], asked.slo_tpot_ms), (2, 3),
-            textcoords="offset points", size=8, color=SLO_COLOUR,
+        axes.axhline(
+            asked.slo_tpot_ms, color=SLO_COLOUR, linestyle="--", linewidth=1,
+            label=f"SLO {asked.slo_tpot_ms:g} ms",
         )  # fmt: skip
     axes.set_xlabel("acceptance of a draft")
     axes.set_xlim(ACCEPTANCES[0], 1.0)

@@ -140,6 +140,11 @@ def _notes(answer: Answer) -> list[str]:
         f"better way of the two. The loop is {asked.loop}: "
         + ("K+1 draft passes per step." if asked.loop == "nxdi" else "K draft passes per step."),
     ]
+    if not all(one.memory.fits for one in answer.grid.candidates):
+        lines.append(
+            "Tight or too large: with the draft, so its row is of the plain engine; `neuron check` "
+            "warns of the one and refuses the other."
+        )
     large, small = asked.target.geometry.vocab_size, asked.draft.geometry.vocab_size
     if large != small:
         way = "padded" if small < large else "cut"
