@@ -36,11 +36,14 @@ class Memory:
         return self.weights + self.cache + self.overhead
 
     @property
+    def least(self) -> float:
+        return self.weights + self.cache + self.overhead_least
+
+    @property
     def fit(self) -> Fit:
-        held = self.weights + self.cache
-        if held + self.overhead_least > self.limit:
+        if self.least > self.limit:
             return "too large"
-        return "tight" if held + self.overhead > self.limit else "fits"
+        return "tight" if self.total > self.limit else "fits"
 
     @property
     def fits(self) -> bool:

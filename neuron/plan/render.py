@@ -97,7 +97,8 @@ def _misfits(misfits: tuple[Misfit, ...]) -> list[str]:
         first = {one.tp: one for one in reversed(misfits) if one.memory.fit == fit}
         if first:
             each = ", ".join(
-                f"TP {tp} from batch {one.batch} ({one.memory.total:.1f} GiB)"
+                f"TP {tp} from batch {one.batch} "
+                f"({one.memory.least:.1f} to {one.memory.total:.1f} GiB)"
                 for tp, one in sorted(first.items())
             )
             limit = misfits[0].memory.limit
