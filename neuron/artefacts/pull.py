@@ -163,8 +163,6 @@ def _fetch(
 def _check(store: Store, partial: Path, fetched: Sequence[FileEntry]) -> None:
     wrong = wrong_files(partial, fetched)
     if wrong:
-        for file in wrong:
-            (partial / file.path).unlink(missing_ok=True)
         raise DamagedError(
             f"What came from {store.address} is damaged: {named(wrong)} not what the manifest "
             "says; nothing was put in place; publish again with --repair where it was compiled."
