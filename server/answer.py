@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from starlette.types import Send
 
 from server.errors import ApiError
 from server.responses import raw_headers, send_body, send_error
+from server.usage import Tokens
 
 STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -18,9 +17,12 @@ STREAM_HEADERS = {
 
 
 class Answer:
-    def __init__(self, send: Send, headers: Mapping[str, str]) -> None:
+    def __init__(self, send: Send, headers: dict[str, str]) -> None:
         self._send = send
-        self._headers = headers
+        self.headers = headers
+        """Until the first byte, more may be added."""
+        self.tokens: Tokens | None = None
+        """What the engine says that it used."""
         self.status: int | None = None
         """None: nothing has been sent."""
         self.finished = False
@@ -28,12 +30,12 @@ class Answer:
 
     async def whole(self, body: bytes) -> None:
         self.status, self.finished = 200, True
-        await send_body(self._send, 200, body, self._headers)
+        await send_body(self._send, 200, body, self.headers)
 
     async def piece(self, data: bytes) -> None:
         if self.status is None:
             self.status = 200
-            headers = raw_headers({**STREAM_HEADERS, **self._headers})
+            headers = raw_headers({**STREAM_HEADERS, **self.headers})
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._body(data, more=True)
 
@@ -47,7 +49,7 @@ class Answer:
         self.finished = True
         if self.status is None:
             self.status = error.status
-            await send_error(self._send, error, self._headers)
+            await send_error(self._send, error, self.headers)
         else:
             await self._body(error.event(), more=False)
 

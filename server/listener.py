@@ -7,7 +7,9 @@ import contextlib
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
 from http import HTTPStatus
+from typing import Any
 
 import h11
 import uvicorn
@@ -15,7 +17,9 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from neuron.errors import SpecserveError
+from server import defaults
 from server.errors import ApiError
+from server.head_timer import HeadTimer
 from server.request_id import choose
 from server.responses import DROP, JSON, REQUEST_ID, raw_headers
 
@@ -33,8 +37,14 @@ class Listener(uvicorn.Server):
 
 
 class Protocol(H11Protocol):
+    def __init__(self, *args: Any, head_timeout_s: float, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self._head_timeout_s = head_timeout_s
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._head = HeadTimer(self.loop, self._head_timeout_s, self._head_is_late)
+        self._head.waits(True)
         self.app_state = {**self.app_state, DROP: transport.abort}
 
     def send_400_response(self, msg: str) -> None:
@@ -42,6 +52,20 @@ class Protocol(H11Protocol):
         # Where an answer has begun, a second one would end up inside it.
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self._refuse(_refusal(sys.exception()))
+        self.transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._head.waits(self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head.stop()
+        super().connection_lost(exc)
+
+    def _head_is_late(self) -> None:
+        if self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:
+            text = f"The headers did not arrive within {self._head_timeout_s:g} s."
+            self._refuse(ApiError(408, "timeout_headers", text))
         self.transport.close()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -73,10 +97,14 @@ def _refusal(cause: BaseException | None) -> ApiError:
     return ApiError(400, "invalid_http", f"This is not valid HTTP/1.1: {cause}.")
 
 
-def make_listener(app: ASGIApp, keep_alive_s: int = KEEP_ALIVE_S) -> Listener:
+def make_listener(
+    app: ASGIApp,
+    keep_alive_s: int = KEEP_ALIVE_S,
+    head_timeout_s: float = defaults.HEADER_TIMEOUT_S,
+) -> Listener:
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=partial(Protocol, head_timeout_s=head_timeout_s),  # type: ignore[arg-type]
         ws="none",
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         # Its warnings are about what clients send, and no client writes our log.
@@ -90,7 +118,7 @@ def make_listener(app: ASGIApp, keep_alive_s: int = KEEP_ALIVE_S) -> Listener:
     return Listener(config)
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, options: str = "--") -> socket.socket:
     """Before the engine starts, so that a taken port is known at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -101,7 +129,8 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise SpecserveError(
-            f"Cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host."
+            f"Cannot listen on {host}:{port}: {error.strerror}; "
+            f"choose another {options}port or {options}host."
         ) from error
     return listener
 

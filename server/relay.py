@@ -50,7 +50,8 @@ class Relay:
         except ValueError as error:
             raise engine_lost(self.engine.retry_after_s) from error
         acceptance = acceptance_of(document, self.pool)
-        self.metrics.generated(tokens_of(document), acceptance)
+        answer.tokens = tokens_of(document)
+        self.metrics.generated(answer.tokens, acceptance)
         full = with_acceptance(document, acceptance)
         await answer.whole(json.dumps(full, ensure_ascii=False).encode())
 
@@ -61,6 +62,7 @@ class Relay:
         try:
             await self._pass_on(request, answer, reader)
         finally:
+            answer.tokens = reader.tokens
             self.metrics.generated(reader.tokens, reader.acceptance)
 
     async def _pass_on(

@@ -218,7 +218,16 @@ async def answer_checked(wire: FakeWire) -> None:
         (["--pair", "nothing"], 2, "nothing"),
         (["--engine-url", "not a url"], 2, "--engine-url"),
         (["--engine-url", "http://x", "--draft", "y"], 2, "leave out"),
-        (["--host", "256.0.0.1"], 1, "Cannot listen"),
+        (["--host", "256.0.0.1", "--allow-anonymous"], 1, "Cannot listen"),
+        (["--host", "0.0.0.0"], 2, "--allow-anonymous"),  # noqa: S104 - it is refused
+        (["--host", "example.org"], 2, "there are no keys"),
+        (["--metrics-host", "256.0.0.1", "--metrics-port", "0"], 1, "--metrics-port"),
+        (["--keys-file", "/nowhere/keys.toml"], 2, "/nowhere/keys.toml cannot be read"),
+        (["--keys-file", "x", "--keys", "y"], 2, "one of --keys-file"),
+        (["--keys", "[[keys]]", "--allow-anonymous"], 2, "leave it or them out"),
+        (["--keys", "x ="], 2, "SPECSERVE_KEYS is no valid TOML"),
+        (["--quota-store", "mysql://x"], 2, "--quota-store"),
+        (["nonsense"], 2, "No such command"),
         (["--unknown"], 2, "--unknown"),
     ],
 )
@@ -278,8 +287,8 @@ SERVICE_LINKS = {
 
 
 def test_what_kubernetes_says_of_a_service_of_our_name_is_passed_over() -> None:
-    settings = load_settings({}, {**SERVICE_LINKS, "SPECSERVE_HOST": "10.0.0.3"})
-    assert (settings.host, settings.port) == ("10.0.0.3", 8000)
+    settings = load_settings({}, {**SERVICE_LINKS, "SPECSERVE_HOST": "127.0.0.2"})
+    assert (settings.host, settings.port) == ("127.0.0.2", 8000)
 
 
 @pytest.mark.parametrize(
