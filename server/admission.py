@@ -67,6 +67,12 @@ class Admission:
     def running(self) -> int:
         return self._running
 
+    def resize(self, limit: int, max_queued: int) -> None:
+        """From now on; what runs above a smaller limit runs to its end."""
+        self.limit, self.max_queued = limit, max_queued
+        self._drain.places = limit
+        self._grant()
+
     def queued(self) -> dict[Priority, int]:
         return self._queue.lengths()
 
@@ -182,7 +188,7 @@ class Admission:
             self._running += 1
             ticket.running_since = self.clock()
             ticket.granted.set()
-        if self._running == self.limit:
+        if self._running >= self.limit:
             self._drain.full(self.clock())
         self.on_change(self)
 

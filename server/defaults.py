@@ -1,5 +1,9 @@
 """What holds where nothing is said, for the options of `server` and for its parts alone."""
 
+from typing import Literal
+
+WhenDown = Literal["local", "refuse"]
+
 HEADER_TIMEOUT_S = 30.0
 BODY_TIMEOUT_S = 30.0
 QUEUE_TIMEOUT_S = 30.0

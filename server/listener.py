@@ -56,14 +56,22 @@ class Protocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._head.waits(self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0]))
+        self._head.waits(self._head_has_begun())
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # What came behind the last request may be part of the next.
+        self._head.waits(self._head_has_begun())
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head.stop()
         super().connection_lost(exc)
 
+    def _head_has_begun(self) -> bool:
+        return self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+
     def _head_is_late(self) -> None:
-        if self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:
+        if self._head_has_begun():
             text = f"The headers did not arrive within {self._head_timeout_s:g} s."
             self._refuse(ApiError(408, "timeout_headers", text))
         self.transport.close()

@@ -12,16 +12,16 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import anyio
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.errors import StorageError
 from valkey.asyncio import BlockingConnectionPool
 
+from server.defaults import WhenDown
 from server.errors import unavailable
 
-WhenDown = Literal["local", "refuse"]
 Storage = MemoryStorage | RedisStorage
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, mod
 
 from neuron.errors import SpecserveError
 from server import defaults
+from server.defaults import WhenDown
 from server.keys_source import KeySource
-from server.quota_store import WhenDown
 
 PREFIX = "SPECSERVE_"
 # Read by other programs of this repository.

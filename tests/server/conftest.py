@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from server.app import Gateway, create_app
+from server.defaults import HEADER_TIMEOUT_S
 from server.engine_status import EngineStatus
 from server.listener import KEEP_ALIVE_S, Listener, bind, make_listener
 from tests.server.fake_engine import MODEL, FakeEngine, fake_engine
@@ -60,13 +61,14 @@ async def running(
     upstream: str,
     *,
     keep_alive_s: int = KEEP_ALIVE_S,
+    head_timeout_s: float = HEADER_TIMEOUT_S,
     **options: Any,  # noqa: ANN401
 ) -> AsyncIterator[Running]:
     view = FakeView()
     async with httpx.AsyncClient(base_url=upstream, trust_env=False) as client:
         gateway = create_app(client, view, **options)
         listening = bind("127.0.0.1", 0)
-        listener = make_listener(gateway.app, keep_alive_s)
+        listener = make_listener(gateway.app, keep_alive_s, head_timeout_s)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, [listening])

