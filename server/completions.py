@@ -22,7 +22,7 @@ from server.models import model_not_found
 from server.openai_request import CompletionRequest, parse_request
 from server.quotas import Quotas
 from server.relay import Relay
-from server.responses import DROP, POOL, bounded
+from server.responses import DROP, POOL
 from server.timeouts import deadline
 
 CLIENT_GONE = 499
@@ -58,8 +58,9 @@ class _Exchange:
         self._began = endpoint.clock()
         self._phase: Phase = "body"
         self._ticket: Ticket | None = None
-        writing = bounded(send, endpoint.relay.timeouts.write, self._drop_slow)
-        self._answer = Answer(writing, {POOL: endpoint.relay.pool})
+        state = {**scope["state"], DROP: self._drop_slow}
+        write_s = endpoint.relay.timeouts.write
+        self._answer = Answer(send, state, write_s, {POOL: endpoint.relay.pool})
 
     async def run(self) -> None:
         outcome: Outcome = 500, "internal_error"

@@ -92,8 +92,10 @@ async def test_headers_that_do_not_come_on_end_the_connection(engine: FakeEngine
         port = int(gateway.url.rsplit(":", 1)[1])
         with anyio.fail_after(WAIT_S):
             # Who says nothing at all is told nothing; nor does a second request wait for ever.
-            async with await anyio.connect_tcp("127.0.0.1", port) as wire:
-                assert await rest_of(wire) == b""
+            for start in (b"", b"\r\n"):
+                async with await anyio.connect_tcp("127.0.0.1", port) as wire:
+                    await wire.send(start)
+                    assert await rest_of(wire) == b""
             async with await anyio.connect_tcp("127.0.0.1", port) as wire:
                 await wire.send(GET + b"\r\n" + GET)
                 both = await rest_of(wire)
