@@ -14,6 +14,7 @@ import click
 from pydantic.fields import FieldInfo
 
 from neuron.errors import SpecserveError
+from server.keys_cli import keys
 from server.settings import PREFIX, Settings, flag, load_settings
 
 EPILOG = f"""Every option is also an environment variable: {PREFIX}PORT for --port.
@@ -39,7 +40,10 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     return click.Option([flag(name)], default=None, help=text, metavar="VALUE")
 
 
-def _run(**given: str | bool | None) -> None:
+@click.pass_context
+def _run(context: click.Context, /, **given: str | bool | None) -> None:
+    if context.invoked_subcommand is not None:
+        return
     # Imported late: --help need not wait for the web stack.
     from server.service import serve
 
@@ -54,8 +58,10 @@ def _run(**given: str | bool | None) -> None:
     sys.exit(code)
 
 
-main = click.Command(
+main = click.Group(
     "server",
+    invoke_without_command=True,
+    commands=[keys],
     callback=_run,
     params=[_option(name, field) for name, field in Settings.model_fields.items()],
     help="An OpenAI-compatible gateway; starts the engine of a pair as its child.",
