@@ -15,6 +15,7 @@ import click
 from pydantic.fields import FieldInfo
 
 from neuron.errors import SpecserveError
+from server.keys_cli import keys
 from server.settings import PREFIX, Settings, flag, load_settings
 from server.stderr import UnfailingStderr
 
@@ -41,7 +42,10 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     return click.Option([flag(name)], default=None, help=text, metavar="VALUE")
 
 
-def _run(**given: str | bool | None) -> None:
+@click.pass_context
+def _run(context: click.Context, /, **given: str | bool | None) -> None:
+    if context.invoked_subcommand is not None:
+        return
     # Imported late: --help need not wait for the web stack.
     from server.service import serve
 
@@ -57,8 +61,10 @@ def _run(**given: str | bool | None) -> None:
     sys.exit(code)
 
 
-main = click.Command(
+main = click.Group(
     "server",
+    invoke_without_command=True,
+    commands=[keys],
     callback=_run,
     params=[_option(name, field) for name, field in Settings.model_fields.items()],
     help="An OpenAI-compatible gateway; starts the engine of a pair as its child.",

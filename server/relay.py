@@ -54,7 +54,8 @@ class Relay:
         if document is None:
             raise engine_lost(self.engine.retry_after_s)
         acceptance = acceptance_of(document, self.pool)
-        self.metrics.generated(tokens_of(document), acceptance)
+        answer.tokens = tokens_of(document)
+        self.metrics.generated(answer.tokens, acceptance)
         await answer.whole(msgspec.json.encode(with_acceptance(document, acceptance)))
 
     async def _stream(self, request: CompletionRequest, answer: Answer) -> None:
@@ -65,6 +66,7 @@ class Relay:
             with patience(self.timeouts) as waiting:
                 await self._pass_on(request, answer, reader, waiting)
         finally:
+            answer.tokens = reader.tokens
             self.metrics.generated(reader.tokens, reader.acceptance)
 
     async def _pass_on(
