@@ -18,9 +18,10 @@ STREAM_HEADERS = {
 
 
 class Answer:
-    def __init__(self, send: Send, headers: Mapping[str, str]) -> None:
+    def __init__(self, send: Send, headers: Mapping[str, str] | None = None) -> None:
         self._send = send
-        self._headers = headers
+        self.headers = dict(headers or {})
+        """Of the answer; what is put in later than its first byte is not sent."""
         self.status: int | None = None
         """None: nothing has been sent."""
         self.finished = False
@@ -28,12 +29,12 @@ class Answer:
 
     async def whole(self, body: bytes) -> None:
         self.status, self.finished = 200, True
-        await send_body(self._send, 200, body, self._headers)
+        await send_body(self._send, 200, body, self.headers)
 
     async def piece(self, data: bytes) -> None:
         if self.status is None:
             self.status = 200
-            headers = raw_headers({**STREAM_HEADERS, **self._headers})
+            headers = raw_headers({**STREAM_HEADERS, **self.headers})
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._body(data, more=True)
 
@@ -47,7 +48,7 @@ class Answer:
         self.finished = True
         if self.status is None:
             self.status = error.status
-            await send_error(self._send, error, self._headers)
+            await send_error(self._send, error, self.headers)
         else:
             await self._body(error.event(), more=False)
 

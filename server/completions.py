@@ -11,13 +11,13 @@ from starlette.types import Receive, Scope, Send
 from server.admission import DRAIN_RETRY_S, Admission, Ticket
 from server.answer import Answer
 from server.body import read_json_body, watch_disconnect
-from server.engine_status import not_ready
 from server.errors import ApiError, ClientGone, unavailable
 from server.metrics import Metrics
 from server.openai_request import CompletionRequest, parse_request
-from server.relay import Relay
-from server.responses import DROP, POOL, bounded
-from server.timeouts import deadline
+from server.pools.ask import HEADER
+from server.pools.dispatcher import Dispatcher
+from server.responses import DROP, POOL, bounded, header
+from server.timeouts import Timeouts, deadline
 
 CLIENT_GONE = 499
 """Counted, never sent: nobody is there to read it."""
@@ -26,17 +26,18 @@ Outcome = tuple[int, str]
 """Status and code, as they are counted."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class CompletionEndpoint:
-    relay: Relay
+    dispatcher: Dispatcher
     admission: Admission
     metrics: Metrics
+    timeouts: Timeouts
     max_body_bytes: int
     clock: Callable[[], float]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         drop = scope["state"][DROP]
-        answer = Answer(bounded(send, self.relay.timeouts.write, drop), {POOL: self.relay.pool})
+        answer = Answer(bounded(send, self.timeouts.write, drop))
         began = self.clock()
         outcome: Outcome = 500, "internal_error"
         try:
@@ -46,7 +47,8 @@ class CompletionEndpoint:
             outcome = error.status, error.code
             await answer.fail(error)
         finally:
-            self.metrics.request_ended(scope["path"], *outcome, self.clock() - began)
+            pool = answer.headers.get(POOL)
+            self.metrics.request_ended(scope["path"], pool, *outcome, self.clock() - began)
 
     async def _answered(
         self, ticket: Ticket, scope: Scope, receive: Receive, answer: Answer
@@ -63,12 +65,10 @@ class CompletionEndpoint:
     async def _serve(self, ticket: Ticket, scope: Scope, receive: Receive, answer: Answer) -> None:
         with anyio.CancelScope() as cancel:
             ticket.scope = cancel
-            with deadline("body", self.relay.timeouts.body):
+            with deadline("body", self.timeouts.body):
                 body = await read_json_body(scope, receive, self.max_body_bytes)
-            request = parse_request(scope["path"], body)
-            refusal = not_ready(self.relay.engine)
-            if refusal is not None:
-                raise refusal
+            request = parse_request(scope["path"], body, header(scope, HEADER))
+            self.dispatcher.require(request.ask)
             await self._relay_until_gone(ticket, receive, request, answer)
         if not cancel.cancelled_caught or answer.finished:
             return
@@ -87,7 +87,7 @@ class CompletionEndpoint:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch_disconnect, receive, ticket, answer)
             try:
-                await self.relay.run(request, answer)
+                await self.dispatcher.run(request, answer)
             except ApiError as error:
                 # Carried out by hand: a task group would wrap it in a group.
                 failure = error

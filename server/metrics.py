@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, get_args
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
@@ -16,10 +18,13 @@ GAP_SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 
 M = TypeVar("M", bound=MetricWrapperBase)
 
 
+NO_POOL = "none"
+"""The label `pool` of a request that was answered before it had one."""
+
+
 class Metrics:
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._pool = pool
         self._all: list[tuple[MetricWrapperBase, tuple[str, ...]]] = []
         self._requests = self._counter(
             "requests",
@@ -58,44 +63,110 @@ class Metrics:
             "Steps that verified drafts. Acceptance length is 1 + accepted / steps.",
             "pool",
         )
-        self._state = self._gauge("engine_state", "1 for the state the engine is in.", "state")
-        self._restarts = self._counter("engine_restarts", "Engine starts after the first.")
-        self._restarts_counted = 0
+        self._decisions = self._counter(
+            "pool_decisions",
+            "Requests by the pool they were sent to first, what they asked for, and why.",
+            "pool",
+            "mode",
+            "reason",
+        )
+        self._answers = self._counter(
+            "replica_answers",
+            "What replicas made of requests: `ok` or the code of the error, retried ones included.",
+            "pool",
+            "replica",
+            "code",
+        )
+        self._running = self._gauge(
+            "replica_requests_running", "Requests at a replica now.", "pool", "replica"
+        )
+        self._outstanding = self._gauge(
+            "replica_outstanding_tokens",
+            "Tokens a replica is expected to read and to write still.",
+            "pool",
+            "replica",
+        )
+        self._retries = self._counter(
+            "retries", "Requests sent to another replica, by the failure.", "pool", "code"
+        )
+        self._ejections = self._counter("ejections", "Replicas ejected.", "replica", "reason")
+        self._state = self._gauge(
+            "engine_state", "1 for the state a replica's engine is in.", "replica", "state"
+        )
+        self._restarts = self._counter(
+            "engine_restarts", "Engine starts after the first.", "replica"
+        )
+        self._restarts_counted: dict[str, int] = {}
         self._crash_loop = self._gauge(
-            "engine_crash_loop", "1 once the engine is no longer restarted."
+            "engine_crash_loop", "1 once the engine is no longer restarted.", "replica"
         )
         self._start_seconds = self._gauge(
-            "engine_start_seconds", "The last start, until a generated token was checked."
+            "engine_start_seconds",
+            "The last start, until a generated token was checked.",
+            "replica",
+        )
+        self._reloads = self._counter(
+            "config_reloads", "SIGHUPs, by whether the file was `applied` or `refused`.", "outcome"
         )
         self.draining = self._gauge("draining", "1 from SIGTERM on.")
 
-    def request_ended(self, route: str, status: int, code: str, seconds: float) -> None:
-        self._requests.labels(route, self._pool, str(status), code).inc()
-        self._seconds.labels(route, self._pool).observe(seconds)
+    def request_ended(
+        self, route: str, pool: str | None, status: int, code: str, seconds: float
+    ) -> None:
+        self._requests.labels(route, pool or NO_POOL, str(status), code).inc()
+        self._seconds.labels(route, pool or NO_POOL).observe(seconds)
 
-    def first_chunk(self, seconds: float) -> None:
-        self._first_chunk.labels(self._pool).observe(seconds)
+    def of(self, pool: Pool) -> PoolMetrics:
+        return PoolMetrics(
+            first_chunk=self._first_chunk.labels(pool).observe,
+            step_gap=self._step_gap.labels(pool).observe,
+            prompt=self._prompt.labels(pool),
+            completion=self._completion.labels(pool),
+            drafted=self._drafted.labels(pool),
+            accepted=self._accepted.labels(pool),
+            steps=self._steps.labels(pool),
+        )
 
-    def step_gap(self, seconds: float) -> None:
-        self._step_gap.labels(self._pool).observe(seconds)
+    def pool_chosen(self, pool: Pool, mode: str, reason: str) -> None:
+        self._decisions.labels(pool, mode, reason).inc()
 
-    def generated(self, tokens: Tokens | None, acceptance: Acceptance | None) -> None:
-        if tokens is not None:
-            self._prompt.labels(self._pool).inc(tokens.prompt)
-            self._completion.labels(self._pool).inc(tokens.completion)
-        if acceptance is not None:
-            self._drafted.labels(self._pool).inc(acceptance.drafted)
-            self._accepted.labels(self._pool).inc(acceptance.accepted)
-            self._steps.labels(self._pool).inc(acceptance.steps)
+    def replica_answered(self, pool: Pool, replica: str, code: str) -> None:
+        self._answers.labels(pool, replica, code).inc()
 
-    def engine_changed(self, status: EngineStatus) -> None:
+    def retried(self, pool: Pool, code: str) -> None:
+        self._retries.labels(pool, code).inc()
+
+    def ejected(self, replica: str, reason: str) -> None:
+        self._ejections.labels(replica, reason).inc()
+
+    def reloaded(self, outcome: Literal["applied", "refused"]) -> None:
+        self._reloads.labels(outcome).inc()
+
+    def replica_came(
+        self, pool: Pool, replica: str, running: Callable[[], float], tokens: Callable[[], float]
+    ) -> None:
+        """Both are asked whenever the metrics are."""
+        self._running.labels(pool, replica).set_function(running)
+        self._outstanding.labels(pool, replica).set_function(tokens)
+        self._restarts_counted[replica] = 0
+
+    def replica_gone(self, pool: Pool, replica: str) -> None:
+        """Its counters stay, since a counter never falls; what it is now is no more."""
+        for gauge in (self._running, self._outstanding):
+            gauge.remove(pool, replica)
+        self._state.remove_by_labels({"replica": replica})
+        self._crash_loop.remove_by_labels({"replica": replica})
+        self._start_seconds.remove_by_labels({"replica": replica})
+
+    def engine_changed(self, replica: str, status: EngineStatus) -> None:
         for state in get_args(EngineState):
-            self._state.labels(state).set(state == status.state)
-        self._restarts.inc(status.restarts - self._restarts_counted)
-        self._restarts_counted = status.restarts
-        self._crash_loop.set(status.state == "failed")
+            self._state.labels(replica, state).set(state == status.state)
+        counted = self._restarts_counted.get(replica, 0)
+        self._restarts.labels(replica).inc(status.restarts - counted)
+        self._restarts_counted[replica] = status.restarts
+        self._crash_loop.labels(replica).set(status.state == "failed")
         if status.start_seconds is not None:
-            self._start_seconds.set(status.start_seconds)
+            self._start_seconds.labels(replica).set(status.start_seconds)
 
     def table(self) -> str:
         """The list in docs/metrics.md."""
@@ -126,3 +197,25 @@ class Metrics:
     def _kept(self, metric: M, labels: tuple[str, ...]) -> M:
         self._all.append((metric, labels))
         return metric
+
+
+@dataclass(frozen=True)
+class PoolMetrics:
+    """Those of one pool's answers, without the look-up by label for each chunk."""
+
+    first_chunk: Callable[[float], None]
+    step_gap: Callable[[float], None]
+    prompt: Counter
+    completion: Counter
+    drafted: Counter
+    accepted: Counter
+    steps: Counter
+
+    def generated(self, tokens: Tokens | None, acceptance: Acceptance | None) -> None:
+        if tokens is not None:
+            self.prompt.inc(tokens.prompt)
+            self.completion.inc(tokens.completion)
+        if acceptance is not None:
+            self.drafted.inc(acceptance.drafted)
+            self.accepted.inc(acceptance.accepted)
+            self.steps.inc(acceptance.steps)

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import anyio
 import httpx
@@ -14,34 +15,42 @@ from server.answer import Answer
 from server.engine_errors import translate
 from server.engine_status import EngineView
 from server.errors import engine_lost, unavailable
-from server.metrics import Metrics
+from server.metrics import PoolMetrics
 from server.openai_request import CompletionRequest
 from server.sse import Event, EventParser, EventTooLongError
 from server.stream import StreamReader
 from server.timeouts import Timeouts, deadline
-from server.usage import Pool, acceptance_of, tokens_of, with_acceptance
+from server.usage import Pool, Tokens, acceptance_of, tokens_of, with_acceptance
 
 CLOSE_S = 1.0
 
 
-@dataclass(frozen=True)
+class Watch(Protocol):
+    """Who balances by what an answer has given so far."""
+
+    def chunk(self) -> None: ...
+
+    def counted(self, tokens: Tokens | None) -> None: ...
+
+
+@dataclass
 class Relay:
     client: httpx.AsyncClient
     engine: EngineView
     pool: Pool
     timeouts: Timeouts
-    metrics: Metrics
+    metrics: PoolMetrics
     clock: Callable[[], float]
 
-    async def run(self, request: CompletionRequest, answer: Answer) -> None:
+    async def run(self, request: CompletionRequest, answer: Answer, watch: Watch) -> None:
         """Raises ApiError, before the answer has begun or in the middle of it."""
-        with deadline("total", self.timeouts.total), self._transport_errors():
+        with self._transport_errors():
             if request.stream:
-                await self._stream(request, answer)
+                await self._stream(request, answer, watch)
             else:
-                await self._whole(request, answer)
+                await self._whole(request, answer, watch)
 
-    async def _whole(self, request: CompletionRequest, answer: Answer) -> None:
+    async def _whole(self, request: CompletionRequest, answer: Answer, watch: Watch) -> None:
         async with self._response(request) as response:
             body = await response.aread()
             self._require_ok(request, response, body)
@@ -50,21 +59,24 @@ class Relay:
         except ValueError as error:
             raise engine_lost(self.engine.retry_after_s) from error
         acceptance = acceptance_of(document, self.pool)
-        self.metrics.generated(tokens_of(document), acceptance)
+        tokens = tokens_of(document)
+        watch.counted(tokens)
+        self.metrics.generated(tokens, acceptance)
         full = with_acceptance(document, acceptance)
         await answer.whole(json.dumps(full, ensure_ascii=False).encode())
 
-    async def _stream(self, request: CompletionRequest, answer: Answer) -> None:
+    async def _stream(self, request: CompletionRequest, answer: Answer, watch: Watch) -> None:
         reader = StreamReader(
             request=request, pool=self.pool, retry_after_s=self.engine.retry_after_s
         )
         try:
-            await self._pass_on(request, answer, reader)
+            await self._pass_on(request, answer, reader, watch)
         finally:
+            watch.counted(reader.tokens)
             self.metrics.generated(reader.tokens, reader.acceptance)
 
     async def _pass_on(
-        self, request: CompletionRequest, answer: Answer, reader: StreamReader
+        self, request: CompletionRequest, answer: Answer, reader: StreamReader, watch: Watch
     ) -> None:
         began = self.clock()
         last: float | None = None
@@ -84,6 +96,7 @@ class Relay:
                     seen, data = reader.chunks, reader.read(event)
                     if reader.chunks > seen:
                         last = self._timed(began, last, single=reader.single)
+                        watch.chunk()
                     if data is not None:
                         await answer.piece(data)
             await answer.end()

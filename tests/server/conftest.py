@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,13 @@ import anyio
 import httpx
 import pytest
 
-from server.app import Gateway, create_app
-from server.engine_status import EngineStatus
+from server.app import Gateway, Limits, create_app
 from server.listener import KEEP_ALIVE_S, Listener, bind, make_listener
+from server.metrics import Metrics
+from server.pools.fleet import Fleet
+from server.usage import Pool
 from tests.server.fake_engine import MODEL, FakeEngine, fake_engine
+from tests.server.replicas import FakeView, replica_at
 from tests.server.waiting import WAIT_S
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -24,14 +27,6 @@ def documented() -> dict[str, int]:
     """Every code in docs/gateway.md with its status."""
     rows = re.findall(r"^\| (\d{3}) \| (.+?) \|", (DOCS / "gateway.md").read_text(), re.MULTILINE)
     return {code: int(status) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)}
-
-
-@dataclass
-class FakeView:
-    """An engine's state, as a test says it is."""
-
-    status: EngineStatus = field(default_factory=lambda: EngineStatus("ready"))
-    retry_after_s: float = 12.0
 
 
 @dataclass
@@ -59,20 +54,31 @@ class Running:
 async def running(
     upstream: str,
     *,
+    pool: Pool = "speculative",
     keep_alive_s: int = KEEP_ALIVE_S,
-    **options: Any,  # noqa: ANN401
+    **limits: Any,  # noqa: ANN401
 ) -> AsyncIterator[Running]:
-    view = FakeView()
+    view, metrics = FakeView(), Metrics()
     async with httpx.AsyncClient(base_url=upstream, trust_env=False) as client:
-        gateway = create_app(client, view, **options)
-        listening = bind("127.0.0.1", 0)
-        listener = make_listener(gateway.app, keep_alive_s)
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(listener.serve, [listening])
-            async with httpx.AsyncClient(base_url=url, timeout=WAIT_S, trust_env=False) as http:
-                yield Running(gateway, listener, url, http, view)
-            listener.should_exit = True
+        timeouts = limits.get("timeouts")
+        replica = replica_at(client, view, metrics, pool=pool, timeouts=timeouts)
+        async with served(Fleet((replica,)), metrics, Limits(**limits), keep_alive_s) as it:
+            yield Running(*it, view)
+
+
+@asynccontextmanager
+async def served(
+    fleet: Fleet, metrics: Metrics, limits: Limits, keep_alive_s: int = KEEP_ALIVE_S
+) -> AsyncIterator[tuple[Gateway, Listener, str, httpx.AsyncClient]]:
+    gateway = create_app(fleet, metrics, limits=limits)
+    listening = bind("127.0.0.1", 0)
+    listener = make_listener(gateway.app, keep_alive_s)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, [listening])
+        async with httpx.AsyncClient(base_url=url, timeout=WAIT_S, trust_env=False) as http:
+            yield gateway, listener, url, http
+        listener.should_exit = True
 
 
 @pytest.fixture
