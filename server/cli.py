@@ -57,7 +57,9 @@ def _run(config: Path | None = None, *, check_config: bool, **given: str | bool 
         if check_config:
             click.echo(report(settings), nl=False)
             return
-        code = anyio.run(serve, settings, None if file is None else load)
+        code = anyio.run(
+            serve, settings, None if file is None else load, backend_options={"use_uvloop": True}
+        )
     except SpecserveError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)

@@ -16,7 +16,7 @@ from server.metrics import Metrics
 from server.openai_request import CompletionRequest, parse_request
 from server.pools.ask import HEADER
 from server.pools.dispatcher import Dispatcher
-from server.responses import DROP, POOL, bounded, header
+from server.responses import DROP, POOL, header
 from server.timeouts import Timeouts, deadline
 
 CLIENT_GONE = 499
@@ -36,12 +36,12 @@ class CompletionEndpoint:
     clock: Callable[[], float]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        drop = scope["state"][DROP]
-        answer = Answer(bounded(send, self.timeouts.write, drop))
+        state = scope["state"]
+        answer = Answer(send, state, self.timeouts.write)
         began = self.clock()
         outcome: Outcome = 500, "internal_error"
         try:
-            with self.admission.admit(drop) as ticket:
+            with self.admission.admit(state[DROP]) as ticket:
                 outcome = await self._answered(ticket, scope, receive, answer)
         except ApiError as error:
             outcome = error.status, error.code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -56,6 +57,9 @@ async def _until_signal(
     hangups: AsyncIterator[signal.Signals] | None,
 ) -> int:
     gateway = reloader.gateway
+    # What is there now stays: no collection in the middle of a stream needs to look at it again.
+    gc.collect()
+    gc.freeze()
     listener = make_listener(gateway.app)
     shutdown = Shutdown(
         gateway.admission,

@@ -26,6 +26,7 @@ from server.relay import Relay
 from server.remote_engine import RemoteEngine
 from server.supervisor import RestartPolicy, Supervisor
 from server.timeouts import Timeouts
+from server.upstream_http import http_upstream
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,11 @@ class Builder:
         check: Check = partial(check_engine, lacks=lacks)
         if prepared.command is not None:
             sys.stderr.write(f"{config.name}: starting; its log is {terms.log}\n")
-        async with _client(prepared) as client:
+        url, uds = _place(prepared)
+        async with (
+            _client(url, uds) as client,
+            http_upstream(url, uds=uds, connect_s=timeouts.connect) as upstream,
+        ):
             engine: Engine
             if prepared.command is None or prepared.endpoint is None or plan.pair is None:
                 engine = RemoteEngine(client, announce, check, name=config.name)
@@ -96,7 +101,7 @@ class Builder:
                 spawn = _spawner(prepared.command, prepared.endpoint, plan.pair, check, terms)
                 engine = Supervisor(spawn, announce, terms.restarts, name=config.name)
             relay = Relay(
-                client, engine, config.pool, timeouts, metrics.of(config.pool), self.clock
+                upstream, engine, config.pool, timeouts, metrics.of(config.pool), self.clock
             )
             replica = Replica(plan, engine, relay, client)
             metrics.replica_came(
@@ -126,12 +131,20 @@ def _spawner(
     return spawn
 
 
-def _client(prepared: Prepared) -> httpx.AsyncClient:
+def _place(prepared: Prepared) -> tuple[str, Path | None]:
+    """Base URL and socket."""
     if prepared.endpoint is not None:
-        return engine_client(prepared.endpoint)
+        return prepared.endpoint.base_url, prepared.endpoint.uds
+    # Clients know an engine by its /v1; its health is beside that.
+    return str(prepared.plan.config.url).rstrip("/").removesuffix("/v1"), None
+
+
+def _client(url: str, uds: Path | None) -> httpx.AsyncClient:
+    """For all but completions."""
+    if uds is not None:
+        return engine_client(Endpoint(uds=uds))
     return httpx.AsyncClient(
-        # Clients know an engine by its /v1; its health is beside that.
-        base_url=str(prepared.plan.config.url).rstrip("/").removesuffix("/v1"),
+        base_url=url,
         limits=httpx.Limits(max_connections=None, keepalive_expiry=2.0),
         timeout=HEALTH_TIMEOUT_S,
         trust_env=False,

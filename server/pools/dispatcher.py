@@ -71,6 +71,7 @@ class Dispatcher:
                 replica = None if answer.status is not None else self._next(error, ask, tried)
                 if replica is None or not attempts.again(error):
                     raise
+                answer.forget()
                 self.metrics.retried(tried[-1].pool, error.code)
             else:
                 return

@@ -15,6 +15,8 @@ from server.app import Gateway, Limits, create_app
 from server.listener import KEEP_ALIVE_S, Listener, bind, make_listener
 from server.metrics import Metrics
 from server.pools.fleet import Fleet
+from server.timeouts import Timeouts
+from server.upstream_http import http_upstream
 from server.usage import Pool
 from tests.server.fake_engine import MODEL, FakeEngine, fake_engine
 from tests.server.replicas import FakeView, replica_at
@@ -27,6 +29,12 @@ def documented() -> dict[str, int]:
     """Every code in docs/gateway.md with its status."""
     rows = re.findall(r"^\| (\d{3}) \| (.+?) \|", (DOCS / "gateway.md").read_text(), re.MULTILINE)
     return {code: int(status) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """The loop that the gateway runs on."""
+    return "asyncio", {"use_uvloop": True}
 
 
 @dataclass
@@ -59,9 +67,12 @@ async def running(
     **limits: Any,  # noqa: ANN401
 ) -> AsyncIterator[Running]:
     view, metrics = FakeView(), Metrics()
-    async with httpx.AsyncClient(base_url=upstream, trust_env=False) as client:
-        timeouts = limits.get("timeouts")
-        replica = replica_at(client, view, metrics, pool=pool, timeouts=timeouts)
+    timeouts = limits.get("timeouts", Timeouts())
+    async with (
+        http_upstream(upstream, connect_s=timeouts.connect) as connection,
+        httpx.AsyncClient(base_url=upstream, trust_env=False) as client,
+    ):
+        replica = replica_at(connection, client, view, metrics, pool=pool, timeouts=timeouts)
         async with served(Fleet((replica,)), metrics, Limits(**limits), keep_alive_s) as it:
             yield Running(*it, view)
 

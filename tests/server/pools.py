@@ -13,6 +13,7 @@ from server.app import Gateway, Limits
 from server.metrics import Metrics
 from server.pools.fleet import Fleet
 from server.pools.replica import Replica
+from server.upstream_http import http_upstream
 from server.usage import Pool
 from tests.server.conftest import served
 from tests.server.fake_engine import FakeEngine, fake_engine
@@ -76,10 +77,14 @@ async def _served(
     async with AsyncExitStack() as stack:
         for name, (pool, capabilities) in named.items():
             engine, view = await stack.enter_async_context(fake_engine()), FakeView()
+            upstream = await stack.enter_async_context(
+                http_upstream(engine.url, connect_s=limits.timeouts.connect)
+            )
             client = await stack.enter_async_context(
                 httpx.AsyncClient(base_url=engine.url, trust_env=False)
             )
             replica = replica_at(
+                upstream,
                 client,
                 view,
                 metrics,

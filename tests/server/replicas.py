@@ -18,6 +18,7 @@ from server.metrics import Metrics
 from server.pools.replica import Replica
 from server.relay import Relay
 from server.timeouts import Timeouts
+from server.upstream import Upstream
 from server.usage import Pool
 
 
@@ -48,6 +49,7 @@ class Watched:
 
 
 def replica_at(
+    upstream: Upstream,
     client: httpx.AsyncClient,
     view: EngineView,
     metrics: Metrics,
@@ -59,7 +61,7 @@ def replica_at(
     clock: Callable[[], float] = time.monotonic,
 ) -> Replica:
     config = ReplicaConfig(name=name, pool=pool, url=HttpUrl(str(client.base_url)))
-    relay = Relay(client, view, pool, timeouts or Timeouts(), metrics.of(pool), clock)
+    relay = Relay(upstream, view, pool, timeouts or Timeouts(), metrics.of(pool), clock)
     replica = Replica(Plan(config, None, capabilities), Watched(view), relay, client)
     metrics.replica_came(pool, name, lambda: replica.running, lambda: replica.outstanding)
     return replica
