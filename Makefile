@@ -3,7 +3,7 @@ STAMP := .venv/.installed
 PLUGIN_STAMP := .venv-nxdi/.installed
 PINS := requirements/torch.txt requirements/dev.txt
 
-.PHONY: install demo test check clean install-nxdi-plugin test-nxdi-plugin
+.PHONY: install demo test test-pools check clean install-nxdi-plugin test-nxdi-plugin
 
 demo: $(STAMP)
 	.venv/bin/python -m bench.demo
@@ -13,6 +13,10 @@ test: $(STAMP)
 
 check: $(STAMP)
 	scripts/check
+
+# Two real engines at once: for a machine that does nothing else.
+test-pools: $(STAMP)
+	.venv/bin/python -m pytest tests/engine/live_pools.py
 
 install: $(STAMP)
 

@@ -41,6 +41,7 @@ async def serve(settings: Settings, load: Load | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="specserve-") as folder:
             metrics, fleet = Metrics(), Fleet()
             builder = Builder(Path(folder), fleet, metrics, time.monotonic)
+            fleet.on_gone = builder.gone
             prepared = await builder.prepare(plans)
             gateway = create_app(fleet, metrics, limits=limits_of(settings))
             reloader = Reloader(gateway, builder, settings, load or (lambda: settings))

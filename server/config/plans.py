@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from neuron.pair import Pair, load_pair
 from neuron.stacks.capabilities import Capabilities
 from neuron.stacks.registry import capabilities
@@ -47,17 +49,21 @@ def _stand_in(config: ReplicaConfig) -> Pair | None:
     """A pair as far as its capabilities go: of an engine at a URL no more is known."""
     if config.stack is None:
         return None
-    return Pair(
-        name=config.name,
-        stack=config.stack,
-        target="unknown",
-        draft="unknown",
-        max_model_len=1024,
-        max_num_seqs=1,
-        served_model_name="unknown",
-        plugin=config.plugin,
-        sampling=config.sampling,
-    )
+    try:
+        return Pair(
+            name=config.name,
+            stack=config.stack,
+            target="unknown",
+            draft="unknown",
+            max_model_len=1024,
+            max_num_seqs=1,
+            served_model_name="unknown",
+            plugin=config.plugin,
+            sampling=config.sampling,
+        )
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"Replica {config.name!r}: {why}.") from error
 
 
 def _require_speculation(config: ReplicaConfig, found: Capabilities, pair: Pair | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 
 from neuron.errors import SpecserveError
 from server.app import Gateway, Limits
-from server.config.plans import Plan, plan_all
+from server.config.plans import plan_all
 from server.config.sources import SettingsError
 from server.pools.build import Builder, EngineTerms, Prepared
 from server.pools.replica import Replica
@@ -38,7 +38,7 @@ class Reloader:
         self._log_dir = self.settings.log_dir or Path(tempfile.mkdtemp(prefix="specserve-log-"))
 
     async def start(self, tasks: TaskGroup, prepared: Sequence[Prepared]) -> None:
-        await self._switch(tasks, self.settings, prepared, {})
+        await self._switch(tasks, self.settings, prepared, ())
 
     async def on_hangups(self, signals: AsyncIterator[signal.Signals], tasks: TaskGroup) -> None:
         async for _ in signals:
@@ -50,13 +50,14 @@ class Reloader:
             settings = self.load()
             _require_same(self.settings, settings)
             plans = plan_all(settings.engines)
-            running = {one.plan: one for one in self.gateway.fleet.replicas if not one.retiring}
-            prepared = await self.builder.prepare([one for one in plans if one not in running])
+            running = [one for one in self.gateway.fleet.replicas if not one.retiring]
+            kept = [one for one in running if one.plan in plans]
+            known = [one.plan for one in kept]
+            prepared = await self.builder.prepare([plan for plan in plans if plan not in known])
         except SpecserveError as error:
             sys.stderr.write(f"config: refused, the old one stays: {error}\n")
             self.builder.metrics.reloaded("refused")
             return
-        kept = {plan: running[plan] for plan in plans if plan in running}
         await self._switch(tasks, settings, prepared, kept)
         sys.stderr.write(
             f"config: applied, {len(prepared)} replicas come and {len(running) - len(kept)} go\n"
@@ -68,14 +69,14 @@ class Reloader:
         tasks: TaskGroup,
         settings: Settings,
         prepared: Sequence[Prepared],
-        kept: Mapping[Plan, Replica],
+        kept: Sequence[Replica],
     ) -> None:
         limits = limits_of(settings)
         openings = [
             self.builder.opened(one, self._terms(settings, one), limits.timeouts)
             for one in prepared
         ]
-        gone = await self.gateway.fleet.start(tasks, openings, tuple(kept.values()))
+        gone = await self.gateway.fleet.start(tasks, openings, kept)
         self.gateway.limit(limits)
         self.settings = settings
         for one in gone:

@@ -138,6 +138,25 @@ async def test_nothing_is_retried_once_the_client_has_something() -> None:
 
 
 @pytest.mark.anyio
+async def test_what_came_with_the_news_of_its_end_is_forgotten() -> None:
+    async def dies_at_once(wire: FakeWire) -> None:
+        events: list[object] = [
+            text_chunk("never seen"),
+            {"error": {"message": "EngineCore encountered an issue", "code": 500}},
+        ]
+        data = b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in events)
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+        await wire.raw(head + b"content-length: %d\r\n\r\n" % len(data) + data)
+
+    async with fleet_of(TWO) as served:
+        _, others = first_is(served, dies_at_once)
+        answer = await served.http.post(CHAT, json=chat(stream=True))
+        assert others() == 1
+        assert "never seen" not in answer.text
+        assert answer.text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.anyio
 async def test_a_request_under_which_two_engines_are_lost_is_not_sent_to_a_third() -> None:
     async with fleet_of(THREE) as served:
         for fake in served.fakes.values():
