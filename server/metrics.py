@@ -89,7 +89,16 @@ class Metrics:
         self._retries = self._counter(
             "retries", "Requests sent to another replica, by the failure.", "pool", "code"
         )
+        self._budget = self._counter(
+            "retries_over_budget", "Failures that were answered because the budget was spent."
+        )
         self._ejections = self._counter("ejections", "Replicas ejected.", "replica", "reason")
+        self._ejected = self._gauge(
+            "replica_ejected",
+            "1 from an ejection until a request has gone well.",
+            "pool",
+            "replica",
+        )
         self._state = self._gauge(
             "engine_state", "1 for the state a replica's engine is in.", "replica", "state"
         )
@@ -136,6 +145,9 @@ class Metrics:
     def retried(self, pool: Pool, code: str) -> None:
         self._retries.labels(pool, code).inc()
 
+    def over_budget(self) -> None:
+        self._budget.inc()
+
     def ejected(self, replica: str, reason: str) -> None:
         self._ejections.labels(replica, reason).inc()
 
@@ -143,16 +155,22 @@ class Metrics:
         self._reloads.labels(outcome).inc()
 
     def replica_came(
-        self, pool: Pool, replica: str, running: Callable[[], float], tokens: Callable[[], float]
+        self,
+        pool: Pool,
+        replica: str,
+        running: Callable[[], float],
+        tokens: Callable[[], float],
+        ejected: Callable[[], float],
     ) -> None:
-        """Both are asked whenever the metrics are."""
+        """All three are asked whenever the metrics are."""
         self._running.labels(pool, replica).set_function(running)
         self._outstanding.labels(pool, replica).set_function(tokens)
+        self._ejected.labels(pool, replica).set_function(ejected)
         self._restarts_counted[replica] = 0
 
     def replica_gone(self, pool: Pool, replica: str) -> None:
         """Its counters stay, since a counter never falls; what it is now is no more."""
-        for gauge in (self._running, self._outstanding):
+        for gauge in (self._running, self._outstanding, self._ejected):
             gauge.remove(pool, replica)
         self._state.remove_by_labels({"replica": replica})
         self._crash_loop.remove_by_labels({"replica": replica})

@@ -105,7 +105,11 @@ class Builder:
             )
             replica = Replica(plan, engine, relay, client)
             metrics.replica_came(
-                config.pool, config.name, lambda: replica.running, lambda: replica.outstanding
+                config.pool,
+                config.name,
+                lambda: replica.running,
+                lambda: replica.outstanding,
+                lambda: not replica.record.is_in,
             )
             yield replica
 

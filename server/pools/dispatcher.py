@@ -60,7 +60,7 @@ class Dispatcher:
             await self._attempts(request, answer)
 
     async def _attempts(self, request: CompletionRequest, answer: Answer) -> None:
-        ask, attempts = request.ask, Attempts(self.budget)
+        ask, attempts = request.ask, Attempts(self.budget, self.metrics.over_budget)
         replica: Replica | None = self._first(ask)
         tried: list[Replica] = []
         while replica is not None:

@@ -42,6 +42,10 @@ class Record:
     seconds_per_token: float = 0.0
     answers: int = 0
 
+    @property
+    def is_in(self) -> bool:
+        return self.out_until is None
+
     def forget_pace(self) -> None:
         self.seconds_per_token, self.answers = 0.0, 0
 
@@ -55,9 +59,10 @@ class Ejector:
     on_eject: Callable[[str, Reason], None]
 
     def standing(self, record: Record) -> Standing:
-        if record.out_until is None:
+        until = record.out_until
+        if until is None:
             return "in"
-        return "out" if self.clock() < record.out_until else "half-open"
+        return "out" if self.clock() < until else "half-open"
 
     def usable(self, record: Record) -> bool:
         standing = self.standing(record)
@@ -111,7 +116,7 @@ class Ejector:
     def _eject(self, record: Record, reason: Reason, pool: tuple[Record, ...]) -> None:
         if self.standing(record) != "in":
             return
-        out = sum(one.out_until is not None for one in pool)
+        out = sum(not one.is_in for one in pool)
         if out + 1 <= int(self.config.max_share * len(pool)):
             self._out(record, reason)
 

@@ -50,6 +50,7 @@ class Attempts:
     """The tries of one request."""
 
     budget: RetryBudget
+    on_over_budget: Callable[[], None]
     made: int = 0
     lost: int = 0
     """Engines that were lost under it: one such request may be what ends them."""
@@ -63,4 +64,7 @@ class Attempts:
         self.lost += error.code == "engine_lost"
         if error.code not in AGAIN or self.made > self.budget.config.max_retries or self.lost > 1:
             return False
-        return error.code in MOVED or self.budget.take()
+        if error.code in MOVED or self.budget.take():
+            return True
+        self.on_over_budget()
+        return False

@@ -85,26 +85,29 @@ async def _same_answer_from_both(client: openai.AsyncOpenAI) -> None:
     assert texts["speculative"] == texts["plain"]
 
 
+LACKED: tuple[dict[str, Any], ...] = ({"min_p": 0.1}, {"logit_bias": {"5": 1.0}})
+SERVED: tuple[dict[str, Any], ...] = (
+    {"seed": 1, "temperature": 0.7},
+    {"presence_penalty": 0.5},
+    {"logprobs": True, "top_logprobs": 2},
+    {"response_format": SCHEMA},
+    {"min_tokens": 5},
+    {"bad_words": ["x"]},
+    {"prompt_logprobs": 1},
+    {"response_format": SCHEMA, "ignore_eos": True},
+)
+"""With drafts too: not lacking on the stack cpu."""
+
+
 async def _what_speculation_lacks(client: openai.AsyncOpenAI) -> None:
-    for field in ({"min_p": 0.1}, {"logit_bias": {"5": 1.0}}):
+    for field in LACKED:
         pool, _ = await ask(client, extra_body=field)
         assert pool == "plain"
         with pytest.raises(openai.BadRequestError) as refused:
             await ask(client, extra_body={**field, "speculation": "on"})
         assert refused.value.param == next(iter(field))
-    # What the stack does not lack is served with drafts.
-    for field in (
-        {"seed": 1, "temperature": 0.7},
-        {"presence_penalty": 0.5},
-        {"logprobs": True, "top_logprobs": 2},
-        {"response_format": SCHEMA},
-        {"extra_body": {"min_tokens": 5}},
-        {"extra_body": {"bad_words": ["x"]}},
-        {"extra_body": {"prompt_logprobs": 1}},
-        {"response_format": SCHEMA, "extra_body": {"ignore_eos": True}},
-    ):
-        extra = {**field.pop("extra_body", {}), "speculation": "on"}
-        pool, text = await ask(client, extra_body=extra, **field)
+    for field in SERVED:
+        pool, text = await ask(client, extra_body={**field, "speculation": "on"})
         assert pool == "speculative", field
         assert text, field
 

@@ -142,6 +142,27 @@ async def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
             assert "there is no file" in (await told(running, "config: refused"))[-1]
 
 
+async def greedy_only(wire: FakeWire) -> None:
+    """As AWS's engine: its logits stay on the device."""
+    if wire.json.get("logprobs") or wire.json.get("temperature"):
+        await wire.respond(400, {"error": {"message": "no logits"}})
+        return
+    choice = {"index": 0, "text": "x", "finish_reason": "length"}
+    await wire.respond(200, {"choices": [choice], "usage": {"completion_tokens": 16}})
+
+
+async def test_an_engine_is_checked_by_what_it_can(tmp_path: Path) -> None:
+    file = tmp_path / "g.toml"
+    async with fake_engine(greedy_only) as greedy:
+        aws = listed(("aws", greedy)).replace('"cpu"', '"nxdi"\nplugin = "vllm-neuron"')
+        file.write_text(aws)
+        async with serving(file) as (running, http):
+            await told(running, "aws: ready")
+            answer = await http.post(CHAT, json=chat(temperature=0.5))
+            assert answer.json()["error"]["param"] == "temperature"
+            assert (await http.post(CHAT, json=chat(temperature=0))).status_code == 200
+
+
 async def test_limits_hold_from_the_next_request_and_replicas_stay(tmp_path: Path) -> None:
     file = tmp_path / "g.toml"
     async with engines("a") as (a,):

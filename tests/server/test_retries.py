@@ -177,6 +177,7 @@ async def test_retries_that_add_load_are_bounded() -> None:
             assert answer.json()["error"]["code"] == "engine_overloaded"
             assert answer.headers["retry-after"] == "7"
         assert sum(fake.asked for fake in served.fakes.values()) == 10 + 2
+        assert await served.metric("specserve_retries_over_budget_total") > 0
 
 
 @pytest.mark.anyio
@@ -212,6 +213,7 @@ async def test_a_replica_that_keeps_failing_is_ejected_and_probed() -> None:
                 break
         line = 'specserve_ejections_total{reason="errors",replica="a"}'
         assert await served.metric(line) == 1
+        assert await served.metric('specserve_replica_ejected{pool="plain",replica="a"}') == 1
         described = (await served.http.get("/health/ready")).json()["pools"]["plain"]
         assert described["replicas"]["a"]["ejected"]
         bad.engine.script = answer_hello
