@@ -88,7 +88,7 @@ def create_app(
     dispatcher = Dispatcher(
         fleet,
         policy or _policy(limits.speculation, None),
-        Ejector(limits.ejection, clock, metrics.ejected),
+        Ejector(limits.ejection, clock, metrics.fleet.ejected),
         RetryBudget(limits.retry, clock),
         limits.balance,
         limits.timeouts,
@@ -131,7 +131,7 @@ def _routes(
     metrics: Metrics,
 ) -> list[BaseRoute]:
     async def exposition(request: Request) -> Response:
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(metrics.table.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def speculation(request: Request) -> Response:
         document = dispatcher.policy.snapshot()

@@ -79,7 +79,7 @@ class Builder:
 
         def announce(status: EngineStatus) -> None:
             if not replica.retiring:
-                metrics.engine_changed(config.name, status)
+                metrics.fleet.engine_changed(config.name, status)
             self.fleet.changed()
             if said[-1:] != [status.state]:
                 said[:] = [status.state]
@@ -104,7 +104,7 @@ class Builder:
                 upstream, engine, config.pool, timeouts, metrics.of(config.pool), self.clock
             )
             replica = Replica(plan, engine, relay, client)
-            metrics.replica_came(
+            metrics.fleet.replica_came(
                 config.pool,
                 config.name,
                 lambda: replica.running,
@@ -116,7 +116,7 @@ class Builder:
     def gone(self, replica: Replica) -> None:
         """Unless a successor has its name."""
         if all(one.name != replica.name for one in self.fleet.replicas):
-            self.metrics.replica_gone(replica.pool, replica.name)
+            self.metrics.fleet.replica_gone(replica.pool, replica.name)
 
 
 def _spawner(

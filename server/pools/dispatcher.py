@@ -60,7 +60,7 @@ class Dispatcher:
             await self._attempts(request, answer)
 
     async def _attempts(self, request: CompletionRequest, answer: Answer) -> None:
-        ask, attempts = request.ask, Attempts(self.budget, self.metrics.over_budget)
+        ask, attempts = request.ask, Attempts(self.budget, self.metrics.fleet.over_budget)
         replica: Replica | None = self._first(ask)
         tried: list[Replica] = []
         while replica is not None:
@@ -72,7 +72,7 @@ class Dispatcher:
                 if replica is None or not attempts.again(error):
                     raise
                 answer.forget()
-                self.metrics.retried(tried[-1].pool, error.code)
+                self.metrics.fleet.retried(tried[-1].pool, error.code)
             else:
                 return
 
@@ -80,7 +80,7 @@ class Dispatcher:
         found = servable(self.fleet, ask)
         ready = found.ready()
         pool, reason = self._pool(ask, found, frozenset(ready))
-        self.metrics.pool_chosen(pool, ask.mode, reason)
+        self.metrics.fleet.pool_chosen(pool, ask.mode, reason)
         return self._replica(ready[pool], ask)
 
     def _pool(self, ask: Ask, found: Servable, ready: frozenset[Pool]) -> tuple[Pool, str]:
@@ -133,14 +133,14 @@ class Dispatcher:
             )
 
     def _failed(self, replica: Replica, error: ApiError) -> None:
-        self.metrics.replica_answered(replica.pool, replica.name, error.code)
+        self.metrics.fleet.replica_answered(replica.pool, replica.name, error.code)
         if error.code in FAULTS:
             self.ejector.failed(replica.record, self._records(replica.pool))
         elif error.status < 500:
             self.ejector.succeeded(replica.record, None, ())
 
     def _succeeded(self, replica: Replica, lease: Lease) -> None:
-        self.metrics.replica_answered(replica.pool, replica.name, "ok")
+        self.metrics.fleet.replica_answered(replica.pool, replica.name, "ok")
         tokens = lease.tokens or 0
         pace = lease.seconds / tokens if tokens >= MEASURED_TOKENS else None
         self.ejector.succeeded(replica.record, pace, self._records(replica.pool))

@@ -56,13 +56,13 @@ class Reloader:
             prepared = await self.builder.prepare([plan for plan in plans if plan not in known])
         except SpecserveError as error:
             sys.stderr.write(f"config: refused, the old one stays: {error}\n")
-            self.builder.metrics.reloaded("refused")
+            self.builder.metrics.fleet.reloaded("refused")
             return
         await self._switch(tasks, settings, prepared, kept)
         sys.stderr.write(
             f"config: applied, {len(prepared)} replicas come and {len(running) - len(kept)} go\n"
         )
-        self.builder.metrics.reloaded("applied")
+        self.builder.metrics.fleet.reloaded("applied")
 
     async def _switch(
         self,

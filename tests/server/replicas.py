@@ -63,7 +63,7 @@ def replica_at(
     config = ReplicaConfig(name=name, pool=pool, url=HttpUrl(str(client.base_url)))
     relay = Relay(upstream, view, pool, timeouts or Timeouts(), metrics.of(pool), clock)
     replica = Replica(Plan(config, None, capabilities), Watched(view), relay, client)
-    metrics.replica_came(
+    metrics.fleet.replica_came(
         pool,
         name,
         lambda: replica.running,

@@ -62,7 +62,7 @@ async def test_models_show_no_paths(gateway: Running) -> None:
 
 
 def test_docs_list_every_metric() -> None:
-    assert Metrics().table() in (DOCS / "metrics.md").read_text()
+    assert Metrics().table.render() in (DOCS / "metrics.md").read_text()
 
 
 def test_docs_list_every_code() -> None:
@@ -84,11 +84,11 @@ async def test_an_engine_that_lists_no_models_is_503(
 
 def test_crash_loop_is_a_metric() -> None:
     metrics = Metrics()
-    metrics.engine_changed("a", EngineStatus("failed", restarts=4))
-    sample = metrics.registry.get_sample_value
+    metrics.fleet.engine_changed("a", EngineStatus("failed", restarts=4))
+    sample = metrics.table.registry.get_sample_value
     assert sample("specserve_engine_crash_loop", {"replica": "a"}) == 1
     assert sample("specserve_engine_state", {"replica": "a", "state": "failed"}) == 1
     assert sample("specserve_engine_state", {"replica": "a", "state": "ready"}) == 0
     assert sample("specserve_engine_restarts_total", {"replica": "a"}) == 4
-    metrics.engine_changed("a", EngineStatus("failed", restarts=5))
+    metrics.fleet.engine_changed("a", EngineStatus("failed", restarts=5))
     assert sample("specserve_engine_restarts_total", {"replica": "a"}) == 5
