@@ -9,6 +9,7 @@ from starlette.types import Send
 
 from server.errors import ApiError
 from server.responses import STALLED, WRITE, bounded, raw_headers, send_body, send_error
+from server.usage import Tokens
 
 STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -25,7 +26,9 @@ class Answer:
         self._write: Callable[[bytes], None] = state[WRITE]
         self._stalled: Callable[[], bool] = state[STALLED]
         self.headers: dict[str, str] = {}
-        """Beside those of every answer; of no use after the first byte."""
+        """Until the first byte, more may be added."""
+        self.tokens: Tokens | None = None
+        """What the engine says that it used."""
         self._kept = b""
         self.status: int | None = None
         """None: nothing has been sent."""

@@ -10,12 +10,14 @@ from typing import cast
 
 from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from server import defaults
+from server.access import Access, AccessMiddleware
 from server.admission import Admission
 from server.completions import CompletionEndpoint
 from server.config.sections import (
@@ -26,6 +28,7 @@ from server.config.sections import (
 )
 from server.errors import ApiError
 from server.health import Health
+from server.keys import KeyRing
 from server.metrics import Metrics
 from server.models import Models
 from server.openai_request import CHAT_PATH, COMPLETION_PATH
@@ -34,6 +37,7 @@ from server.pools.ejection import Ejector
 from server.pools.fleet import Fleet
 from server.pools.policy import FixedPolicy, Policy
 from server.pools.retry import RetryBudget
+from server.quotas import Quotas
 from server.request_id import RequestIdMiddleware, request_id_of
 from server.responses import JSON, REQUEST_ID
 from server.timeouts import Timeouts
@@ -43,6 +47,7 @@ from server.timeouts import Timeouts
 class Gateway:
     app: FastAPI
     fleet: Fleet
+    access: Access
     admission: Admission
     dispatcher: Dispatcher
     completions: CompletionEndpoint
@@ -50,7 +55,7 @@ class Gateway:
 
     def limit(self, limits: Limits) -> None:
         """From the next request on; what runs keeps the deadlines that it has."""
-        self.admission.limit = limits.max_in_flight
+        self.admission.resize(limits.max_in_flight, limits.max_queued)
         self.completions.max_body_bytes = limits.max_body_bytes
         self.completions.timeouts = self.dispatcher.timeouts = limits.timeouts
         self.dispatcher.policy = _policy(limits.speculation, self.dispatcher.policy)
@@ -67,6 +72,7 @@ class Limits:
 
     timeouts: Timeouts = field(default_factory=Timeouts)
     max_in_flight: int = defaults.MAX_IN_FLIGHT
+    max_queued: int = defaults.MAX_QUEUED
     max_body_bytes: int = defaults.MAX_BODY_BYTES
     speculation: SpeculationConfig = field(default_factory=SpeculationConfig)
     balance: BalanceConfig = field(default_factory=BalanceConfig)
@@ -79,12 +85,15 @@ def create_app(
     metrics: Metrics,
     *,
     limits: Limits | None = None,
+    keys: KeyRing | None = None,
+    quotas: Quotas | None = None,
     policy: Policy | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Gateway:
     """For a server.listener."""
     limits = limits or Limits()
-    admission = Admission(limits.max_in_flight, clock, on_change=metrics.in_flight.set)
+    access = Access(keys or KeyRing())
+    admission = Admission(limits.max_in_flight, limits.max_queued, clock, metrics.admission_changed)
     dispatcher = Dispatcher(
         fleet,
         policy or _policy(limits.speculation, None),
@@ -96,7 +105,13 @@ def create_app(
         clock,
     )
     completions = CompletionEndpoint(
-        dispatcher, admission, metrics, limits.timeouts, limits.max_body_bytes, clock
+        dispatcher,
+        admission,
+        quotas or Quotas(),
+        metrics,
+        limits.timeouts,
+        limits.max_body_bytes,
+        clock,
     )
     app = FastAPI(
         title="specserve",
@@ -110,12 +125,25 @@ def create_app(
         openapi_url=None,
         redirect_slashes=False,
     )
+    app.add_middleware(AccessMiddleware, access=access, on_refused=metrics.rejected)
     app.add_middleware(RequestIdMiddleware)
     app.add_exception_handler(404, _unknown_url)
     app.add_exception_handler(405, _method_not_allowed)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(Exception, _internal_error)
-    return Gateway(app, fleet, admission, dispatcher, completions, metrics)
+    return Gateway(app, fleet, access, admission, dispatcher, completions, metrics)
+
+
+def metrics_app(metrics: Metrics) -> Starlette:
+    """/metrics alone and for anyone, on a port of its own."""
+    return Starlette(routes=[_metrics_route(metrics)])
+
+
+def _metrics_route(metrics: Metrics) -> Route:
+    async def exposition(request: Request) -> Response:
+        return Response(generate_latest(metrics.table.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return Route("/metrics", exposition, methods=["GET"])
 
 
 def _policy(config: SpeculationConfig, now: Policy | None) -> Policy:
@@ -130,9 +158,6 @@ def _routes(
     dispatcher: Dispatcher,
     metrics: Metrics,
 ) -> list[BaseRoute]:
-    async def exposition(request: Request) -> Response:
-        return Response(generate_latest(metrics.table.registry), media_type=CONTENT_TYPE_LATEST)
-
     async def speculation(request: Request) -> Response:
         document = dispatcher.policy.snapshot()
         return Response(json.dumps(document), media_type=JSON)
@@ -145,7 +170,7 @@ def _routes(
         Route("/v1/speculation", speculation, methods=["GET"]),
         Route("/health/live", health.live, methods=["GET"]),
         Route("/health/ready", health.ready, methods=["GET"]),
-        Route("/metrics", exposition, methods=["GET"]),
+        _metrics_route(metrics),
     ]
 
 
@@ -160,7 +185,7 @@ async def _method_not_allowed(request: Request, error: Exception) -> Response:
         405,
         "method_not_allowed",
         f"{request.method} is not possible at {request.url.path}; use {allow}.",
-        allow=allow,
+        extra={} if allow is None else {"allow": allow},
     )
     return _response(answer)
 

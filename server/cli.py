@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from neuron.errors import SpecserveError
 from server.config.sources import FILE_VARIABLE, PREFIX, flag, is_section
+from server.keys_cli import keys
 from server.settings import Settings, load_settings
 
 EPILOG = f"""Every option but --check-config is also a variable, {PREFIX}PORT for --port, and every
@@ -43,7 +44,17 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     return click.Option([flag(name)], default=None, help=text, metavar="VALUE")
 
 
-def _run(config: Path | None = None, *, check_config: bool, **given: str | bool | None) -> None:
+@click.pass_context
+def _run(
+    context: click.Context,
+    /,
+    config: Path | None = None,
+    *,
+    check_config: bool,
+    **given: str | bool | None,
+) -> None:
+    if context.invoked_subcommand is not None:
+        return
     # Imported late: --help need not wait for the web stack.
     from server.config.check import report
     from server.service import serve
@@ -57,8 +68,9 @@ def _run(config: Path | None = None, *, check_config: bool, **given: str | bool 
         if check_config:
             click.echo(report(settings), nl=False)
             return
+        readable = file or settings.keys_file or settings.keys_secret
         code = anyio.run(
-            serve, settings, None if file is None else load, backend_options={"use_uvloop": True}
+            serve, settings, load if readable else None, backend_options={"use_uvloop": True}
         )
     except SpecserveError as error:
         click.echo(f"Error: {error}", err=True)
@@ -66,8 +78,10 @@ def _run(config: Path | None = None, *, check_config: bool, **given: str | bool 
     sys.exit(code)
 
 
-main = click.Command(
+main = click.Group(
     "server",
+    invoke_without_command=True,
+    commands=[keys],
     callback=_run,
     params=[
         click.Option(

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from server.access import key_of
 from server.errors import ApiError, unavailable
 from server.pools.fleet import Fleet
 from server.pools.replica import Replica
@@ -52,19 +53,21 @@ class Models:
     fleet: Fleet
 
     async def list(self, request: Request) -> Response:
-        models = [model.document() for model in await self._models()]
+        models = [model.document() for model in await self._models(request)]
         return _json({"object": "list", "data": models})
 
     async def one(self, request: Request) -> Response:
         wanted = request.path_params["model"]
-        for model in await self._models():
+        for model in await self._models(request):
             if model.id == wanted:
                 return _json(model.document())
-        raise ApiError(
-            404, "model_not_found", f"The model {wanted[:200]!r} is not served here.", param="model"
-        )
+        raise model_not_found(wanted)
 
-    async def _models(self) -> Sequence[Model]:
+    async def _models(self, request: Request) -> Sequence[Model]:
+        key = key_of(request.scope)
+        return [model for model in await self._listed() if key.may_use(model.id)]
+
+    async def _listed(self) -> Sequence[Model]:
         replicas = self.fleet.replicas
         ready = [one for one in replicas if one.ready]
         if not ready:
@@ -100,6 +103,16 @@ def _wider(known: Model | None, model: Model) -> Model:
     if known is None or (model.max_model_len or 0) > (known.max_model_len or 0):
         return model
     return known
+
+
+def model_not_found(name: str) -> ApiError:
+    """The same whether it is not there or not for this key."""
+    return ApiError(
+        404,
+        "model_not_found",
+        f"The model {name[:200]!r} does not exist or you do not have access to it.",
+        param="model",
+    )
 
 
 def _json(document: dict[str, Any]) -> Response:

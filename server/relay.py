@@ -51,9 +51,9 @@ class Relay:
         if document is None:
             raise engine_lost(self.engine.retry_after_s)
         acceptance = acceptance_of(document, self.pool)
-        tokens = tokens_of(document)
-        watch.counted(tokens)
-        self.metrics.generated(tokens, acceptance)
+        answer.tokens = tokens_of(document)
+        watch.counted(answer.tokens)
+        self.metrics.generated(answer.tokens, acceptance)
         await answer.whole(msgspec.json.encode(with_acceptance(document, acceptance)))
 
     async def _stream(self, request: CompletionRequest, answer: Answer, watch: Watch) -> None:
@@ -67,6 +67,7 @@ class Relay:
                 )
                 await self._pass_on(request, passing)
         finally:
+            answer.tokens = reader.tokens
             watch.counted(reader.tokens)
             self.metrics.generated(reader.tokens, reader.acceptance)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import signal
 import socket
@@ -10,11 +9,12 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
 
-from server.app import create_app
+from server.app import create_app, metrics_app
 from server.config.plans import plan_all
 from server.config.sources import PREFIX, SettingsError
 from server.listener import bind, make_listener, url_of
@@ -22,6 +22,8 @@ from server.metrics import Metrics
 from server.pools.build import Builder, Prepared
 from server.pools.fleet import Fleet
 from server.pools.reload import Reloader, limits_of, log_name
+from server.quota_store import QuotaStore, shared_storage
+from server.quotas import Quotas
 from server.settings import Settings
 from server.shutdown import Shutdown
 
@@ -36,36 +38,58 @@ async def serve(settings: Settings, load: Load | None = None) -> int:
     plans = plan_all(settings.engines)
     if settings.log_dir is not None:
         _require_writable(settings.log_dir, [plan.config.name for plan in plans if plan.pair])
-    listening = bind(settings.host, settings.port)
-    try:
+    with _bound(settings) as sockets:
+        # In a thread: it may ask AWS.
+        keys = await anyio.to_thread.run_sync(settings.key_source.load)
         with tempfile.TemporaryDirectory(prefix="specserve-") as folder:
             metrics, fleet = Metrics(), Fleet()
             builder = Builder(Path(folder), fleet, metrics, time.monotonic)
             fleet.on_gone = builder.gone
             prepared = await builder.prepare(plans)
-            gateway = create_app(fleet, metrics, limits=limits_of(settings))
-            reloader = Reloader(gateway, builder, settings, load or (lambda: settings))
-            with _hangups(load) as hangups:
-                return await _until_signal(reloader, prepared, listening, hangups)
-    finally:
-        listening.close()
+            async with _quotas(settings, metrics) as quotas:
+                gateway = create_app(
+                    fleet, metrics, limits=limits_of(settings), keys=keys, quotas=quotas
+                )
+                reloader = Reloader(gateway, builder, settings, load or (lambda: settings))
+                with _hangups(load) as hangups:
+                    return await _until_signal(reloader, prepared, sockets, hangups)
+
+
+@contextmanager
+def _bound(settings: Settings) -> Iterator[list[socket.socket]]:
+    """The port for clients, and the one for metrics if there is one."""
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(bind(settings.host, settings.port))]
+        if settings.metrics_port is not None:
+            port = bind(settings.metrics_host, settings.metrics_port, "--metrics-")
+            sockets.append(opened.enter_context(port))
+        yield sockets
+
+
+@asynccontextmanager
+async def _quotas(settings: Settings, metrics: Metrics) -> AsyncIterator[Quotas]:
+    if settings.quota_store is None:
+        yield Quotas()
+        return
+    async with shared_storage(settings.quota_store) as shared:
+        on_error = metrics.quota_store_errors.inc
+        yield Quotas(QuotaStore(shared, settings.quota_store_down, on_error))
 
 
 async def _until_signal(
     reloader: Reloader,
     prepared: Sequence[Prepared],
-    listening: socket.socket,
+    sockets: Sequence[socket.socket],
     hangups: AsyncIterator[signal.Signals] | None,
 ) -> int:
-    gateway = reloader.gateway
+    gateway, settings = reloader.gateway, reloader.settings
     # What is there now stays: no collection in the middle of a stream needs to look at it again.
     gc.collect()
     gc.freeze()
-    listener = make_listener(gateway.app)
+    apps = [gateway.app, metrics_app(gateway.metrics)][: len(sockets)]
+    listeners = [make_listener(app, head_timeout_s=settings.header_timeout) for app in apps]
     shutdown = Shutdown(
-        gateway.admission,
-        reloader.settings.drain_timeout,
-        lambda: gateway.metrics.draining.set(1),
+        gateway.admission, settings.drain_timeout, lambda: gateway.metrics.draining.set(1)
     )
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with anyio.create_task_group() as engine_tasks:
@@ -73,15 +97,18 @@ async def _until_signal(
             if hangups is not None:
                 engine_tasks.start_soon(reloader.on_hangups, hangups, engine_tasks)
             async with anyio.create_task_group() as port_tasks:
-                port_tasks.start_soon(listener.serve, [listening])
-                sys.stderr.write(f"listening on {url_of(listening)}\n")
+                for listener, bound in zip(listeners, sockets, strict=True):
+                    port_tasks.start_soon(listener.serve, [bound])
+                for bound, what in zip(sockets, ("listening", "metrics"), strict=False):
+                    sys.stderr.write(f"{what} on {url_of(bound)}\n")
                 await shutdown.on_signals(signals)
-                listener.should_exit = True
+                for listener in listeners:
+                    listener.should_exit = True
             engine_tasks.cancel_scope.cancel()
     return 1 if shutdown.forced else 0
 
 
-@contextlib.contextmanager
+@contextmanager
 def _hangups(load: Load | None) -> Iterator[AsyncIterator[signal.Signals] | None]:
     """Without a file to read again, SIGHUP ends the process as it ends any other."""
     if load is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, HttpUrl, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -15,18 +16,22 @@ from server.config.sections import (
     BalanceConfig,
     Count,
     EjectionConfig,
+    Number,
     ReplicaConfig,
     RetryConfig,
     Seconds,
     SpeculationConfig,
 )
 from server.config.sources import PREFIX, SettingsError, flag, layers, merged, sentence
+from server.defaults import WhenDown
+from server.keys_source import KeySource
 from server.usage import Pool
 
 __all__ = ["PREFIX", "Settings", "SettingsError", "flag", "load_settings"]
 
 ENGINE_FLAGS = ("pair", "target", "draft", "plain", "engine_url")
 """They describe the one replica that there is where the file lists none."""
+QUOTA_STORE = r"^(redis|rediss|valkey|valkeys)://"
 
 
 class Settings(BaseSettings):
@@ -44,15 +49,45 @@ class Settings(BaseSettings):
     drain_timeout: float = Field(
         25.0, ge=0, allow_inf_nan=False, description="Seconds running requests get after SIGTERM."
     )
+    allow_anonymous: bool = Field(
+        False, description="Without keys, serve whoever reaches a port that is not loopback."
+    )
+    keys_file: Path | None = Field(None, description="TOML file of API keys.")
+    keys_secret: str | None = Field(
+        None, description="Secret in AWS Secrets Manager that holds what a keys file would."
+    )
+    keys: str | None = Field(
+        None, description="What a keys file would hold; meant for the environment."
+    )
+    quota_store: Annotated[str, Field(pattern=QUOTA_STORE)] | None = Field(
+        None,
+        description="redis://, rediss://, valkey:// or valkeys:// for gateways that share quotas; "
+        "by default each counts alone.",
+    )
+    quota_store_down: WhenDown = Field(
+        "local",
+        description="While the quota store does not answer: local counts here alone, refuse "
+        "answers 503.",
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address of --metrics-port.")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="A port with /metrics alone, for which no key is needed."
+    )
+    header_timeout: Seconds = Field(
+        defaults.HEADER_TIMEOUT_S, description="Seconds for a request's headers to arrive."
+    )
     body_timeout: Seconds = Field(
         defaults.BODY_TIMEOUT_S, description="Seconds for a request's body to arrive."
+    )
+    queue_timeout: Seconds = Field(
+        defaults.QUEUE_TIMEOUT_S, description="Seconds a request may wait for its turn."
     )
     connect_timeout: Seconds = Field(
         defaults.CONNECT_TIMEOUT_S, description="Seconds to connect to the engine."
     )
     first_token_timeout: Seconds = Field(
         defaults.FIRST_TOKEN_TIMEOUT_S,
-        description="Seconds until a stream's first tokens, queue included.",
+        description="Seconds until a stream's first tokens, the engine's queue included.",
     )
     chunk_timeout: Seconds = Field(
         defaults.CHUNK_TIMEOUT_S, description="Seconds between two chunks of a stream."
@@ -65,7 +100,10 @@ class Settings(BaseSettings):
         defaults.TOTAL_TIMEOUT_S, description="Seconds for a whole answer."
     )
     max_in_flight: Count = Field(
-        defaults.MAX_IN_FLIGHT, description="Requests at once; more are answered 503."
+        defaults.MAX_IN_FLIGHT, description="Requests that run at once; more wait."
+    )
+    max_queued: Number = Field(
+        defaults.MAX_QUEUED, description="Requests that wait at once; more are answered 503."
     )
     max_body_bytes: Count = Field(defaults.MAX_BODY_BYTES, description="Largest request body.")
     engine_start_timeout: Seconds = Field(
@@ -123,6 +161,25 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        given = [self.keys_file, self.keys_secret, self.keys]
+        keys = sum(source is not None for source in given)
+        if keys > 1:
+            raise ValueError("keys come from one of --keys-file, --keys-secret and --keys")
+        if keys and self.allow_anonymous:
+            raise ValueError("--allow-anonymous is for a server without keys; leave it or them out")
+        if not keys and not self.allow_anonymous and not is_loopback(self.host):
+            raise ValueError(
+                f"--host {self.host} is open to others and there are no keys; give --keys-file, "
+                "or --allow-anonymous to serve whoever comes"
+            )
+        return self
+
+    @property
+    def key_source(self) -> KeySource:
+        return KeySource(self.keys_file, self.keys, self.keys_secret)
+
     @property
     def engines(self) -> tuple[ReplicaConfig, ...]:
         """The replicas, also where only flags describe one."""
@@ -148,6 +205,14 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # The others are asked by `load_settings`, which knows which said what.
         return (init_settings,)
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # Another name may lead anywhere.
+        return host == "localhost"
 
 
 def load_settings(

@@ -19,7 +19,7 @@ PREFIX = "SPECSERVE_"
 INNER = "__"
 FILE_VARIABLE = PREFIX + "CONFIG"
 # Read by other programs of this repository.
-FOREIGN = frozenset({"SPECSERVE_HOME", "SPECSERVE_UPDATE_GOLDEN"})
+FOREIGN = frozenset({"SPECSERVE_HOME", "SPECSERVE_STORE", "SPECSERVE_UPDATE_GOLDEN"})
 # Kubernetes gives every pod variables for each Service: for one named specserve, these.
 SERVICE_LINK = re.compile(
     PREFIX + r"([A-Z0-9_]+_)?"

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import anyio
 from anyio.abc import TaskGroup
 
 from neuron.errors import SpecserveError
@@ -21,7 +22,17 @@ from server.settings import Settings
 from server.supervisor import RestartPolicy
 from server.timeouts import Timeouts
 
-FIXED = ("host", "port", "log_dir", "drain_timeout")
+FIXED = (
+    "host",
+    "port",
+    "metrics_host",
+    "metrics_port",
+    "quota_store",
+    "quota_store_down",
+    "header_timeout",
+    "drain_timeout",
+    "log_dir",
+)
 """What only a restart can change."""
 
 
@@ -53,12 +64,14 @@ class Reloader:
             running = [one for one in self.gateway.fleet.replicas if not one.retiring]
             kept = [one for one in running if one.plan in plans]
             known = [one.plan for one in kept]
+            keys = await anyio.to_thread.run_sync(settings.key_source.load)
             prepared = await self.builder.prepare([plan for plan in plans if plan not in known])
         except SpecserveError as error:
             sys.stderr.write(f"config: refused, the old one stays: {error}\n")
             self.builder.metrics.fleet.reloaded("refused")
             return
         await self._switch(tasks, settings, prepared, kept)
+        self.gateway.access.ring = keys
         sys.stderr.write(
             f"config: applied, {len(prepared)} replicas come and {len(running) - len(kept)} go\n"
         )
@@ -102,6 +115,7 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(
         timeouts=Timeouts(
             body=settings.body_timeout,
+            queue=settings.queue_timeout,
             connect=settings.connect_timeout,
             first_token=settings.first_token_timeout,
             chunk=settings.chunk_timeout,
@@ -109,6 +123,7 @@ def limits_of(settings: Settings) -> Limits:
             total=settings.total_timeout,
         ),
         max_in_flight=settings.max_in_flight,
+        max_queued=settings.max_queued,
         max_body_bytes=settings.max_body_bytes,
         speculation=settings.speculation,
         balance=settings.balance,

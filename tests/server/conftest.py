@@ -12,9 +12,12 @@ import httpx
 import pytest
 
 from server.app import Gateway, Limits, create_app
+from server.defaults import HEADER_TIMEOUT_S
+from server.keys import KeyRing
 from server.listener import KEEP_ALIVE_S, Listener, bind, make_listener
 from server.metrics import Metrics
 from server.pools.fleet import Fleet
+from server.quotas import Quotas
 from server.timeouts import Timeouts
 from server.upstream_http import http_upstream
 from server.usage import Pool
@@ -64,6 +67,9 @@ async def running(
     *,
     pool: Pool = "speculative",
     keep_alive_s: int = KEEP_ALIVE_S,
+    head_timeout_s: float = HEADER_TIMEOUT_S,
+    keys: KeyRing | None = None,
+    quotas: Quotas | None = None,
     **limits: Any,  # noqa: ANN401
 ) -> AsyncIterator[Running]:
     view, metrics = FakeView(), Metrics()
@@ -73,22 +79,24 @@ async def running(
         httpx.AsyncClient(base_url=upstream, trust_env=False) as client,
     ):
         replica = replica_at(connection, client, view, metrics, pool=pool, timeouts=timeouts)
-        async with served(Fleet((replica,)), metrics, Limits(**limits), keep_alive_s) as it:
-            yield Running(*it, view)
+        gateway = create_app(
+            Fleet((replica,)), metrics, limits=Limits(**limits), keys=keys, quotas=quotas
+        )
+        async with served(gateway, keep_alive_s, head_timeout_s) as it:
+            yield Running(gateway, *it, view)
 
 
 @asynccontextmanager
 async def served(
-    fleet: Fleet, metrics: Metrics, limits: Limits, keep_alive_s: int = KEEP_ALIVE_S
-) -> AsyncIterator[tuple[Gateway, Listener, str, httpx.AsyncClient]]:
-    gateway = create_app(fleet, metrics, limits=limits)
+    gateway: Gateway, keep_alive_s: int = KEEP_ALIVE_S, head_timeout_s: float = HEADER_TIMEOUT_S
+) -> AsyncIterator[tuple[Listener, str, httpx.AsyncClient]]:
     listening = bind("127.0.0.1", 0)
-    listener = make_listener(gateway.app, keep_alive_s)
+    listener = make_listener(gateway.app, keep_alive_s, head_timeout_s)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, [listening])
         async with httpx.AsyncClient(base_url=url, timeout=WAIT_S, trust_env=False) as http:
-            yield gateway, listener, url, http
+            yield listener, url, http
         listener.should_exit = True
 
 

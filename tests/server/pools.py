@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from neuron.stacks.capabilities import Capabilities
-from server.app import Gateway, Limits
+from server.app import Gateway, Limits, create_app
 from server.metrics import Metrics
 from server.pools.fleet import Fleet
 from server.pools.replica import Replica
@@ -95,5 +95,6 @@ async def _served(
             )
             fakes[name] = Fake(engine, view, replica)
         fleet = Fleet(tuple(one.replica for one in fakes.values()))
-        gateway, _, _, http = await stack.enter_async_context(served(fleet, metrics, limits))
+        gateway = create_app(fleet, metrics, limits=limits)
+        _, _, http = await stack.enter_async_context(served(gateway))
         yield Pools(gateway, http, fakes)
