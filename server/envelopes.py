@@ -44,7 +44,7 @@ class Envelope(_Lenient):
 
     @property
     def max_tokens_asked(self) -> int | None:
-        """For each of them."""
+        """For each of them; None: the engine's limit."""
         return None
 
 
@@ -59,7 +59,8 @@ class _Sampled(Envelope):
 
     @property
     def max_tokens_asked(self) -> int | None:
-        return self.max_completion_tokens or self.max_tokens
+        said = self.max_completion_tokens
+        return self.max_tokens if said is None else said
 
 
 class Chat(_Sampled):
@@ -73,10 +74,10 @@ class Completion(_Sampled):
 
     @property
     def choices(self) -> int:
-        prompts = 1
-        if isinstance(self.prompt, list) and not isinstance(next(iter(self.prompt), 0), int):
-            prompts = len(self.prompt)
-        return prompts * (self.n or 1)
+        many = isinstance(self.prompt, list) and not (
+            self.prompt and isinstance(self.prompt[0], int)
+        )
+        return (self.n or 1) * (max(1, len(self.prompt)) if many else 1)
 
 
 class _Tool(_Lenient):
@@ -100,12 +101,18 @@ class Responses(Envelope):
         return self.max_output_tokens
 
 
-class Tokenize(Envelope):
+class _Ungenerated(Envelope):
+    @property
+    def max_tokens_asked(self) -> int | None:
+        return 0
+
+
+class Tokenize(_Ungenerated):
     prompt: str | None = None
     messages: Items[_Message] | None = None
 
 
-class Detokenize(Envelope):
+class Detokenize(_Ungenerated):
     tokens: Items[int]
 
 

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, get_args
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client import Counter, Histogram
 
-from server.engine_status import EngineState, EngineStatus
-from server.openai_request import Form
-from server.structured import FaultKind, Verdict
+from server.admission import Admission
+from server.keys import Priority
+from server.metric_table import MetricTable
+from server.pools.metrics import FleetMetrics
+from server.structured import FaultKind, Form, Verdict
 from server.usage import Acceptance, Pool, Tokens
 
 REQUEST_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 GAP_SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0)
 TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 1.0)
 ACCEPTANCE_LENGTHS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 12.0, 16.0)
+QUEUE_SECONDS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
-M = TypeVar("M", bound=MetricWrapperBase)
+Phase = Literal["body", "queue", "prefill", "answer"]
+"""How far a request had come: its body, its turn, its first byte, its last."""
+
+NO_POOL = "none"
+"""The label `pool` of a request that was answered before it had one."""
 
 
 class Metrics:
-    def __init__(self, pool: Pool) -> None:
-        self.registry = CollectorRegistry()
-        self._pool = pool
-        self._all: list[tuple[MetricWrapperBase, tuple[str, ...]]] = []
-        self._requests = self._counter(
+    def __init__(self) -> None:
+        self.table = table = MetricTable()
+        self._requests = table.counter(
             "requests",
             "Requests by route, pool, status and code.",
             "route",
@@ -33,45 +41,72 @@ class Metrics:
             "status",
             "code",
         )
-        self.in_flight = self._gauge("requests_in_flight", "Requests being served now.")
-        self._seconds = self._histogram(
+        self._in_flight = table.gauge(
+            "requests_in_flight", "Requests from their headers to their last byte."
+        )
+        self._running = table.gauge("requests_running", "Those of them that the engine has.")
+        self._queued = table.gauge(
+            "requests_queued", "Those of them that wait for their turn.", "priority"
+        )
+        self._queue_seconds = table.histogram(
+            "queue_seconds",
+            "From asking for a turn to having it; who never had one is in rejections.",
+            QUEUE_SECONDS,
+            "priority",
+        )
+        self._rejections = table.counter(
+            "rejections",
+            "Requests refused before any engine had them, by the code of the answer; key is the "
+            "key's name, empty where none was told.",
+            "code",
+            "key",
+        )
+        self._disconnects = table.counter(
+            "disconnects",
+            "Clients that left, or were dropped since they read too slowly, before their answer "
+            "was complete; phase: body, queue, prefill or answer.",
+            "phase",
+            "reason",
+        )
+        self.quota_store_errors = table.counter(
+            "quota_store_errors", "Times that the shared quota store did not answer."
+        )
+        self._seconds = table.histogram(
             "request_seconds", "From the first byte to the last.", REQUEST_SECONDS, "route", "pool"
         )
-        self._first_token = self._histogram(
+        self._first_token = table.histogram(
             "time_to_first_token_seconds",
             "From the engine being asked to its first tokens, streams only.",
             REQUEST_SECONDS,
             "pool",
         )
-        step_gap = self._histogram(
+        self._step_gap = table.histogram(
             "step_gap_seconds",
             "Between two chunks of a stream with one choice. A chunk holds the tokens of one step.",
             GAP_SECONDS,
             "pool",
         )
-        # One for each chunk: without the look-up by label, this costs half.
-        self.step_gap = step_gap.labels(pool).observe
-        self._per_token = self._histogram(
+        self._per_token = table.histogram(
             "time_per_output_token_seconds",
-            "Of a stream with one choice: from its first chunk to its last, "
-            "by the tokens after those of the first read.",
+            "Of a stream with one choice: from its first chunk to its last, by the tokens after "
+            "those of the first read.",
             TOKEN_SECONDS,
             "pool",
         )
-        self._prompt = self._counter(
+        self._prompt = table.counter(
             "prompt_tokens", "Prompt tokens, as usage counts them.", "pool"
         )
-        self._completion = self._counter(
+        self._completion = table.counter(
             "completion_tokens", "Tokens generated, as usage counts them.", "pool"
         )
-        self._drafted = self._counter("drafted_tokens", "Tokens the draft proposed.", "pool")
-        self._accepted = self._counter("accepted_tokens", "Drafted tokens the target kept.", "pool")
-        self._steps = self._counter(
+        self._drafted = table.counter("drafted_tokens", "Tokens the draft proposed.", "pool")
+        self._accepted = table.counter("accepted_tokens", "Drafted tokens the target kept.", "pool")
+        self._steps = table.counter(
             "speculative_steps",
             "Steps that verified drafts. Acceptance length is 1 + accepted / steps.",
             "pool",
         )
-        self._acceptance_length = self._histogram(
+        self._acceptance_length = table.histogram(
             "acceptance_length",
             "Tokens per step of a request that drafted: 1 + accepted / steps. "
             "`form` is what the answer was asked to be.",
@@ -79,103 +114,94 @@ class Metrics:
             "pool",
             "form",
         )
-        self._structured = self._counter(
+        self._structured = table.counter(
             "structured_outputs",
             "Answers held to a form: `valid`, `incomplete`, or what was wrong.",
             "pool",
             "form",
             "outcome",
         )
-        self._structured_retries = self._counter(
-            "structured_retries",
-            "Whole answers asked for a second time, for their form.",
-        )
-        self._whitespace_cuts = self._counter(
+        self._whitespace_cuts = table.counter(
             "whitespace_cuts", "Streams ended as only white space came.", "pool"
         )
-        self._state = self._gauge("engine_state", "1 for the state the engine is in.", "state")
-        self._restarts = self._counter("engine_restarts", "Engine starts after the first.")
-        self._restarts_counted = 0
-        self._crash_loop = self._gauge(
-            "engine_crash_loop", "1 once the engine is no longer restarted."
-        )
-        self._start_seconds = self._gauge(
-            "engine_start_seconds", "The last start, until a generated token was checked."
-        )
-        self.log_lines_dropped = self._counter(
+        self.fleet = FleetMetrics(table)
+        self.log_lines_dropped = table.counter(
             "request_log_lines_dropped",
             "Lines of the request log that a full or slow disk cost.",
         )
-        self.draining = self._gauge("draining", "1 from SIGTERM on.")
+        tasks = table.gauge("event_loop_tasks", "Tasks of the event loop; at rest always as many.")
+        tasks.set_function(_tasks)
+        self.draining = table.gauge("draining", "1 from SIGTERM on.")
 
-    def request_ended(self, route: str, status: int, code: str, seconds: float) -> None:
-        self._requests.labels(route, self._pool, str(status), code).inc()
-        self._seconds.labels(route, self._pool).observe(seconds)
+    def admission_changed(self, admission: Admission) -> None:
+        self._in_flight.set(admission.in_flight)
+        self._running.set(admission.running)
+        for priority, count in admission.queued().items():
+            self._queued.labels(priority).set(count)
 
-    def first_token(self, seconds: float) -> None:
-        self._first_token.labels(self._pool).observe(seconds)
+    def queued_for(self, priority: Priority, seconds: float) -> None:
+        self._queue_seconds.labels(priority).observe(seconds)
 
-    def time_per_token(self, seconds: float) -> None:
-        self._per_token.labels(self._pool).observe(seconds)
+    def rejected(self, code: str, key: str = "") -> None:
+        self._rejections.labels(code, key).inc()
 
-    def structured(self, form: Form, outcome: Verdict | FaultKind) -> None:
-        self._structured.labels(self._pool, form, outcome).inc()
+    def disconnected(self, phase: Phase, reason: str) -> None:
+        self._disconnects.labels(phase, reason).inc()
 
-    def structured_retried(self) -> None:
-        self._structured_retries.inc()
-
-    def whitespace_cut(self) -> None:
-        self._whitespace_cuts.labels(self._pool).inc()
-
-    def generated(
-        self, tokens: Tokens | None, acceptance: Acceptance | None, form: Form = "free"
+    def request_ended(
+        self, route: str, pool: str | None, status: int, code: str, seconds: float
     ) -> None:
+        self._requests.labels(route, pool or NO_POOL, str(status), code).inc()
+        self._seconds.labels(route, pool or NO_POOL).observe(seconds)
+
+    def of(self, pool: Pool) -> PoolMetrics:
+        return PoolMetrics(
+            first_token=self._first_token.labels(pool).observe,
+            step_gap=self._step_gap.labels(pool).observe,
+            per_token=self._per_token.labels(pool).observe,
+            prompt=self._prompt.labels(pool),
+            completion=self._completion.labels(pool),
+            drafted=self._drafted.labels(pool),
+            accepted=self._accepted.labels(pool),
+            steps=self._steps.labels(pool),
+            acceptance_length=partial(self._acceptance_length.labels, pool),
+            structured_outputs=partial(self._structured.labels, pool),
+            whitespace_cuts=self._whitespace_cuts.labels(pool),
+        )
+
+
+@dataclass(frozen=True)
+class PoolMetrics:
+    """Those of one pool's answers, without the look-up by label for each chunk."""
+
+    first_token: Callable[[float], None]
+    step_gap: Callable[[float], None]
+    per_token: Callable[[float], None]
+    prompt: Counter
+    completion: Counter
+    drafted: Counter
+    accepted: Counter
+    steps: Counter
+    acceptance_length: Callable[[Form], Histogram]
+    structured_outputs: Callable[[Form, Verdict | FaultKind], Counter]
+    whitespace_cuts: Counter
+
+    def generated(self, tokens: Tokens | None, acceptance: Acceptance | None, form: Form) -> None:
         if tokens is not None:
-            self._prompt.labels(self._pool).inc(tokens.prompt)
-            self._completion.labels(self._pool).inc(tokens.completion)
+            self.prompt.inc(tokens.prompt)
+            self.completion.inc(tokens.completion)
         if acceptance is not None:
-            self._drafted.labels(self._pool).inc(acceptance.drafted)
-            self._accepted.labels(self._pool).inc(acceptance.accepted)
-            self._steps.labels(self._pool).inc(acceptance.steps)
+            self.drafted.inc(acceptance.drafted)
+            self.accepted.inc(acceptance.accepted)
+            self.steps.inc(acceptance.steps)
             if acceptance.steps:
                 length = 1 + acceptance.accepted / acceptance.steps
-                self._acceptance_length.labels(self._pool, form).observe(length)
+                self.acceptance_length(form).observe(length)
 
-    def engine_changed(self, status: EngineStatus) -> None:
-        for state in get_args(EngineState):
-            self._state.labels(state).set(state == status.state)
-        self._restarts.inc(status.restarts - self._restarts_counted)
-        self._restarts_counted = status.restarts
-        self._crash_loop.set(status.state == "failed")
-        if status.start_seconds is not None:
-            self._start_seconds.set(status.start_seconds)
 
-    def table(self) -> str:
-        """The list in docs/metrics.md."""
-        lines = ["| metric | type | labels | what |", "|---|---|---|---|"]
-        for metric, names in self._all:
-            family = next(iter(metric.describe()))
-            name = f"{family.name}_total" if family.type == "counter" else family.name
-            labels = ", ".join(f"`{name}`" for name in names) or "–"
-            lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
-        return "\n".join(lines) + "\n"
-
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return self._kept(
-            Counter(f"specserve_{name}", text, labels, registry=self.registry), labels
-        )
-
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return self._kept(Gauge(f"specserve_{name}", text, labels, registry=self.registry), labels)
-
-    def _histogram(
-        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
-    ) -> Histogram:
-        return self._kept(
-            Histogram(f"specserve_{name}", text, labels, registry=self.registry, buckets=buckets),
-            labels,
-        )
-
-    def _kept(self, metric: M, labels: tuple[str, ...]) -> M:
-        self._all.append((metric, labels))
-        return metric
+def _tasks() -> float:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        # Read outside of the loop there are none to speak of.
+        return 0

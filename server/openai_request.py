@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json
 
 from server import fields
 from server.envelopes import (
@@ -20,16 +22,14 @@ from server.envelopes import (
     validated,
 )
 from server.errors import ApiError, invalid
-from server.structured import Contract, Kind
+from server.pools.ask import Ask, ask_of, take_mode
+from server.structured import Contract, Form
 
 CHAT_PATH = "/v1/chat/completions"
 COMPLETION_PATH = "/v1/completions"
 RESPONSES_PATH = "/v1/responses"
 TOKENIZE_PATH = "/tokenize"
 DETOKENIZE_PATH = "/detokenize"
-
-Form = Kind | Literal["grammar", "free"]
-"""What an answer was asked to be, as it is counted."""
 
 _ENVELOPES: Mapping[str, tuple[type[Envelope], frozenset[str]]] = {
     CHAT_PATH: (Chat, fields.CHAT),
@@ -47,22 +47,24 @@ UNGENERATED = frozenset({TOKENIZE_PATH, DETOKENIZE_PATH})
 @dataclass(frozen=True)
 class CompletionRequest:
     path: str
+    model: str
     stream: bool
     wants_usage: bool
+    wants_running_usage: bool
+    """In every chunk."""
     grammar: str | None
     """The field that holds the answer to a grammar, if one does."""
+    contract: Contract | None
+    """None: free text, or a form that only the engine can hold an answer to."""
+    ask: Ask
+    max_tokens: int | None
+    """Of each choice; None: the engine's limit."""
+    choices: int
+    """For all prompts together."""
     body: bytes
     """For the engine: the client's, with usage asked for in every stream."""
-    model: str = ""
-    choices: int = 1
-    """Answers that will come."""
-    max_tokens: int | None = None
-    """Of each answer, as asked."""
-    wants_running_usage: bool = False
-    """In every chunk."""
-    contract: Contract | None = None
-    document: Mapping[str, Any] = field(default_factory=dict)
-    """The client's, as it came."""
+    document: Mapping[str, Any]
+    """The client's, without what no engine knows."""
 
     @property
     def prompt(self) -> object:
@@ -78,37 +80,49 @@ class CompletionRequest:
         return "grammar" if outputs else "free"
 
 
-def parse_request(path: str, raw: bytes) -> CompletionRequest:
-    """Raises ApiError."""
+def parse_request(path: str, raw: bytes, speculation: str | None = None) -> CompletionRequest:
+    """`speculation` is the header's. Raises ApiError."""
     document = _object(raw)
+    fields_sent = len(document)
+    mode = take_mode(document, speculation)
+    if len(document) < fields_sent:
+        raw = json.dumps(document).encode()
     model, known = _ENVELOPES[path]
     fields.check_fields(document, known)
     envelope = validated(model, document)
     _check(envelope)
     contract = None if path in UNGENERATED else Contract.of(document)
-    options = envelope.stream_options
-    if options is not None:
-        if not envelope.stream:
-            raise invalid("stream_options needs stream = true.", param="stream_options")
-        _check_options(document["stream_options"])
-    wants_usage = bool(envelope.stream and options and options.include_usage)
-    running = wants_usage and options is not None and bool(options.continuous_usage_stats)
+    usage, running = _usage(envelope, document)
     body = raw
     if envelope.stream and path in (CHAT_PATH, COMPLETION_PATH):
         body = _with_usage(document, running=running or contract is not None)
     return CompletionRequest(
         path=path,
-        stream=bool(envelope.stream),
-        wants_usage=wants_usage,
-        grammar=_grammar(document),
-        body=body,
         model=envelope.model,
-        choices=envelope.choices,
-        max_tokens=envelope.max_tokens_asked,
+        stream=bool(envelope.stream),
+        wants_usage=usage,
         wants_running_usage=running,
+        grammar=_grammar(document),
         contract=contract,
+        ask=ask_of(document, mode, len(raw), "all", generates=path not in UNGENERATED),
+        max_tokens=envelope.max_tokens_asked,
+        choices=envelope.choices,
+        body=body,
         document=document,
     )
+
+
+def _usage(envelope: Envelope, document: dict[str, Any]) -> tuple[bool, bool]:
+    """Whether the client wants it at the end, and in every chunk."""
+    options = envelope.stream_options
+    if options is None:
+        return False, False
+    if not envelope.stream:
+        raise invalid("stream_options needs stream = true.", param="stream_options")
+    _check_options(document["stream_options"])
+    usage = bool(options.include_usage)
+    # Without the one, the engine would not send the other either.
+    return usage, usage and bool(options.continuous_usage_stats)
 
 
 def _check(envelope: Envelope) -> None:
@@ -155,19 +169,10 @@ def _with_usage(document: dict[str, Any], *, running: bool) -> bytes:
 
 def _object(raw: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(raw, parse_constant=_not_json)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(
-            400, "invalid_json", f"The body is not valid JSON: {_why(error)}."
-        ) from error
+        # Stops at 200 levels, with none of Python's own stack used up.
+        document = from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise ApiError(400, "invalid_json", f"The body is not valid JSON: {error}.") from error
     if not isinstance(document, dict):
         raise invalid("The body must be a JSON object.", code="invalid_type")
     return document
-
-
-def _not_json(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _why(error: Exception) -> str:
-    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from server.usage import POOLS
+
 Schema = dict[str, Any]
 
 
@@ -19,6 +21,7 @@ def _or_null(kind: str) -> Schema:
 
 
 TEXT: Schema = {"type": "string"}
+FLAG: Schema = {"type": "boolean"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 REF = "#/components/schemas/"
 
@@ -46,20 +49,34 @@ SCHEMAS: dict[str, Schema] = {
         object={"const": "list"},
         data={"type": "array", "items": {"$ref": REF + "Model"}},
     ),
+    "Replica": _object(
+        "state restarts crash_loop reason ejected retiring",
+        state={"enum": ["starting", "ready", "restarting", "failed", "stopped"]},
+        restarts=COUNT,
+        crash_loop=FLAG,
+        reason=_or_null("string"),
+        ejected=FLAG,
+        retiring=FLAG,
+    ),
+    "Pool": _object(
+        "ready replicas",
+        ready=COUNT,
+        replicas={"type": "object", "additionalProperties": {"$ref": REF + "Replica"}},
+    ),
     "Health": _object(
-        "status engine",
+        "status pools",
         status=TEXT,
-        engine=_object(
-            "state restarts crash_loop reason",
-            state={"enum": ["starting", "ready", "restarting", "failed", "stopped"]},
-            restarts=COUNT,
-            crash_loop={"type": "boolean"},
-            reason=_or_null("string"),
-        ),
+        pools={
+            "type": "object",
+            "properties": {pool: {"$ref": REF + "Pool"} for pool in POOLS},
+            "additionalProperties": False,
+        },
         error={"type": "object"},
     ),
+    "Object": {"type": "object"},
 }
 REQUEST_ID = {"x-request-id": {"required": True, "schema": TEXT}}
+CHALLENGE = {**REQUEST_ID, "www-authenticate": {"required": True, "schema": TEXT}}
 RETRY = {**REQUEST_ID, "retry-after": {"required": True, "schema": {"type": "string"}}}
 
 
@@ -73,10 +90,14 @@ def _get(text: str, ok: Schema, **errors: Schema) -> Schema:
     return {"get": {"summary": text, "responses": responses}}
 
 
+BEARER: list[Schema] = [{"bearer": []}]
+NO_KEY = _json("There are keys, and this is none.", "Error", CHALLENGE)
+NO_ADMIN = _json("The key is no admin's.", "Error")
 NOT_READY = _json("No engine is ready.", "Error", RETRY)
 _ONE_MODEL = _get(
     "One model.",
     _json("The model.", "Model"),
+    on_401=NO_KEY,
     on_404=_json("It is not served here.", "Error"),
     on_503=NOT_READY,
 )
@@ -85,18 +106,29 @@ _ONE_MODEL["get"]["parameters"] = [{"name": "id", "in": "path", "required": True
 DOCUMENT: Schema = {
     "openapi": "3.1.0",
     "info": {"title": "specserve", "version": "1"},
+    # A server without keys takes whoever comes.
+    "security": [{}, *BEARER],
     "paths": {
         "/v1/models": _get(
-            "The models that are served.", _json("The models.", "Models"), on_503=NOT_READY
+            "The models that are served.",
+            _json("The models.", "Models"),
+            on_401=NO_KEY,
+            on_503=NOT_READY,
         ),
         "/v1/models/{id}": _ONE_MODEL,
+        "/v1/speculation": _get(
+            "What the choice of pools has learnt.",
+            _json("It, as the policy has it.", "Object"),
+            on_401=NO_KEY,
+            on_403=NO_ADMIN,
+        ),
         "/health/ready": _get(
-            "Whether the next request would be served.",
+            "Whether the next request would be served. Needs no key.",
             _json("It would.", "Health"),
             on_503=_json("It would not.", "Health", RETRY),
         ),
         "/health/live": _get(
-            "Whether this process is of use.",
+            "Whether this process is of use. Needs no key.",
             _json("It is.", "Health"),
             on_503=_json("Only a restart helps.", "Health", RETRY),
         ),
@@ -107,8 +139,13 @@ DOCUMENT: Schema = {
                 "headers": REQUEST_ID,
                 "content": {"text/plain": {"schema": TEXT}},
             },
+            on_401=NO_KEY,
+            on_403=NO_ADMIN,
         ),
-        "/openapi.json": _get("This document.", _json("It.", "Document")),
+        "/openapi.json": _get("This document.", _json("It.", "Object"), on_401=NO_KEY),
     },
-    "components": {"schemas": {**SCHEMAS, "Document": {"type": "object"}}},
+    "components": {
+        "schemas": SCHEMAS,
+        "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+    },
 }

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from server.answer import Answer
 from server.errors import engine_lost
-from server.metrics import Metrics
+from server.metrics import PoolMetrics
 from server.sse import Event, EventParser, EventTooLongError
 from server.stream import Reader
 from server.timeouts import Patience
+from server.usage import Tokens
+
+
+class Watch(Protocol):
+    """Who balances by what an answer has given so far."""
+
+    def chunk(self) -> None:
+        """The tokens of a step."""
+        ...
+
+    def counted(self, tokens: Tokens | None) -> None:
+        """Of the whole answer, at its end; None where the engine did not say."""
+        ...
 
 
 @dataclass
@@ -19,13 +33,14 @@ class Passing:
     retry_after_s: float
     answer: Answer
     patience: Patience
-    metrics: Metrics
+    watch: Watch
+    metrics: PoolMetrics
     clock: Callable[[], float]
     began: float
     _first: float | None = None
     _last: float | None = None
     _in_first_read: int | None = None
-    """Tokens."""
+    """Tokens; 0 where nobody knows."""
     _waiting: list[Event] = field(default_factory=list)
     """Came together with an event that has to be settled first."""
     _parser: EventParser = field(default_factory=EventParser)
@@ -48,7 +63,15 @@ class Passing:
             waiting, self._waiting = self._waiting, []
             self._read(waiting)
 
-    def _read(self, events: list[Event]) -> bool:
+    def ended(self) -> None:
+        """The answer is whole."""
+        tokens, first = self.reader.tokens, self._in_first_read
+        if tokens is None or not first or tokens.completion <= first or not self.reader.single:
+            return
+        if self._first is not None and self._last is not None:
+            self.metrics.per_token((self._last - self._first) / (tokens.completion - first))
+
+    def _read(self, events: Sequence[Event]) -> bool:
         passed: list[bytes] = []
         reader = self.reader
         try:
@@ -59,26 +82,18 @@ class Passing:
                 if data is not None:
                     passed.append(data)
                 if reader.due:
-                    self._waiting = events[place + 1 :]
+                    self._waiting = list(events[place + 1 :])
                     break
         finally:
             gone = not passed or self.answer.offer(b"".join(passed))
         if self._in_first_read is None and reader.chunks:
-            # One chunk that came alone holds one token: a prompt's step gives no more.
-            alone = 1 if reader.chunks == 1 else None
-            self._in_first_read = reader.running or alone or 0
+            # A chunk that came alone holds one token: a prompt's step gives no more.
+            alone = 1 if reader.chunks == 1 else 0
+            self._in_first_read = reader.running or alone
         return gone and not reader.done and not reader.due
 
-    def time_per_token(self) -> float | None:
-        """Seconds, over the tokens after those of the first read; None where they are unknown."""
-        tokens, first = self.reader.tokens, self._in_first_read
-        if tokens is None or not first or not self.reader.single:
-            return None
-        if self._first is None or self._last is None or tokens.completion <= first:
-            return None
-        return (self._last - self._first) / (tokens.completion - first)
-
     def _timed(self) -> None:
+        self.watch.chunk()
         now = self.clock()
         if self._last is None:
             self.patience.begun()

@@ -32,8 +32,10 @@ class Record:
     stream: bool | None = None
     pool: str | None = None
     replica: str | None = None
+    queued: float | None = None
+    """The queue's beginning, after the body."""
     admitted: float | None = None
-    """The end of the queue."""
+    """Its end."""
     asked: float | None = None
     """The engine, the last time."""
     attempts: int = 0
@@ -60,7 +62,9 @@ class Record:
 
     @property
     def queue_s(self) -> float | None:
-        return None if self.admitted is None else self.admitted - self.began
+        if self.queued is None or self.admitted is None:
+            return None
+        return self.admitted - self.queued
 
     @property
     def ttft_s(self) -> float | None:

@@ -14,43 +14,45 @@ from server.answer import Answer
 from server.engine_errors import translate
 from server.engine_json import read_object
 from server.engine_status import EngineView
-from server.errors import engine_lost, unavailable
-from server.metrics import Metrics
+from server.errors import ApiError, engine_lost, unavailable
+from server.metrics import PoolMetrics
 from server.openai_request import UNGENERATED, CompletionRequest
-from server.passing import Passing
-from server.record import Record
-from server.stream import Reader, reader_for
+from server.passing import Passing, Watch
+from server.responses import JSON
+from server.stream import reader_for
 from server.structured import Fault, Verdict
 from server.structured.whole import examined
-from server.timeouts import Patience, Timeouts, deadline, patience
+from server.timeouts import Timeouts, patience
 from server.upstream import Upstream, UpstreamAnswer, UpstreamError, UpstreamRefusedError
 from server.usage import Acceptance, Pool, Tokens, acceptance_of, tokens_of, with_acceptance
 
 CLOSE_S = 1.0
+EVENTS = "text/event-stream"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Relay:
     upstream: Upstream
     engine: EngineView
     pool: Pool
     timeouts: Timeouts
-    metrics: Metrics
+    metrics: PoolMetrics
     clock: Callable[[], float]
 
-    async def run(self, request: CompletionRequest, answer: Answer) -> None:
+    async def run(self, request: CompletionRequest, answer: Answer, watch: Watch) -> None:
         """Raises ApiError, before the answer has begun or in the middle of it."""
-        with deadline("total", self.timeouts.total), self._transport_errors():
+        with self._transport_errors():
             if request.stream:
-                await self._stream(request, answer)
+                await self._stream(request, answer, watch)
             else:
-                await self._whole(request, answer)
+                await self._whole(request, answer, watch)
 
-    async def _whole(self, request: CompletionRequest, answer: Answer) -> None:
+    async def _whole(self, request: CompletionRequest, answer: Answer, watch: Watch) -> None:
         headers = answer.record.ask()
         async with self.upstream.post(request.path, request.body, headers) as response:
             body = await response.rest()
             self._require_ok(request, response, body)
+            _require_type(request, response, JSON)
         document = read_object(body)
         if document is None:
             raise engine_lost(self.engine.retry_after_s)
@@ -58,43 +60,44 @@ class Relay:
             await answer.whole(body)
             return
         acceptance = acceptance_of(document, self.pool)
-        self._count(request, answer.record, tokens_of(document), acceptance)
+        self._count(request, answer, watch, tokens_of(document), acceptance)
         full = with_acceptance(document, acceptance)
         if request.contract is not None:
             full, verdict = await examined(request.contract, full)
-            self._judge(request, answer.record, verdict)
+            self._judge(request, answer, verdict)
             if isinstance(verdict, Fault):
                 raise verdict.error()
         await answer.whole(msgspec.json.encode(full))
 
-    async def _stream(self, request: CompletionRequest, answer: Answer) -> None:
+    async def _stream(self, request: CompletionRequest, answer: Answer, watch: Watch) -> None:
         reader = reader_for(request, self.pool, self.engine.retry_after_s)
         try:
             with patience(self.timeouts) as waiting:
-                await self._pass_on(request, answer, reader, waiting)
+                passing = Passing(
+                    reader,
+                    self.engine.retry_after_s,
+                    answer,
+                    waiting,
+                    watch,
+                    self.metrics,
+                    self.clock,
+                    self.clock(),
+                )
+                await self._pass_on(request, passing)
         finally:
-            self._count(request, answer.record, reader.tokens, reader.acceptance)
+            self._count(request, answer, watch, reader.tokens, reader.acceptance)
             if reader.verdict is not None:
-                self._judge(request, answer.record, reader.verdict)
+                self._judge(request, answer, reader.verdict)
 
-    async def _pass_on(
-        self, request: CompletionRequest, answer: Answer, reader: Reader, waiting: Patience
-    ) -> None:
+    async def _pass_on(self, request: CompletionRequest, passing: Passing) -> None:
+        reader, answer = passing.reader, passing.answer
         headers = answer.record.ask()
-        passing = Passing(
-            reader,
-            self.engine.retry_after_s,
-            answer,
-            waiting,
-            self.metrics,
-            self.clock,
-            self.clock(),
-        )
         async with self.upstream.post(request.path, request.body, headers) as response:
             if response.status != HTTPStatus.OK:
                 self._require_ok(request, response, await response.rest())
+            _require_type(request, response, EVENTS)
             while not reader.done:
-                with waiting:
+                with passing.patience:
                     more = await response.feed(passing.take)
                 if reader.due:
                     await passing.settle()
@@ -102,12 +105,10 @@ class Relay:
                     reader.end()
                 await answer.flush()
             await answer.end()
-            per_token = passing.time_per_token()
-            if per_token is not None:
-                self.metrics.time_per_token(per_token)
+            passing.ended()
             if reader.cut:
                 # Not read to its end, the connection is closed: that stops the engine.
-                self.metrics.whitespace_cut()
+                self.metrics.whitespace_cuts.inc()
                 return
             # Read to its end, a connection can be used again; it is not worth a wait.
             with anyio.move_on_after(CLOSE_S):
@@ -116,16 +117,20 @@ class Relay:
     def _count(
         self,
         request: CompletionRequest,
-        record: Record,
+        answer: Answer,
+        watch: Watch,
         tokens: Tokens | None,
         acceptance: Acceptance | None,
     ) -> None:
-        record.tokens, record.acceptance = tokens, acceptance
+        answer.tokens = answer.record.tokens = tokens
+        answer.record.acceptance = acceptance
+        watch.counted(tokens)
         self.metrics.generated(tokens, acceptance, request.form)
 
-    def _judge(self, request: CompletionRequest, record: Record, verdict: Verdict | Fault) -> None:
-        record.structured = verdict.kind if isinstance(verdict, Fault) else verdict
-        self.metrics.structured(request.form, record.structured)
+    def _judge(self, request: CompletionRequest, answer: Answer, verdict: Verdict | Fault) -> None:
+        outcome = verdict.kind if isinstance(verdict, Fault) else verdict
+        answer.record.structured = outcome
+        self.metrics.structured_outputs(request.form, outcome).inc()
 
     def _require_ok(
         self, request: CompletionRequest, response: UpstreamAnswer, body: bytes
@@ -152,3 +157,14 @@ class Relay:
             ) from error
         except UpstreamError as error:
             raise engine_lost(self.engine.retry_after_s) from error
+
+
+def _require_type(request: CompletionRequest, response: UpstreamAnswer, wanted: str) -> None:
+    given = response.headers.get("content-type", wanted)
+    found = given.partition(";")[0].strip().lower()
+    if found != wanted:
+        raise ApiError(
+            502,
+            "engine_unexpected",
+            f"The engine answered {request.path} with {found[:80]!r} instead of {wanted}.",
+        )

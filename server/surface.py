@@ -21,6 +21,7 @@ OFFERED: Mapping[str, str] = {
     DETOKENIZE_PATH: "to an engine; vLLM's own path",
     "/v1/models": "answered here, and `/v1/models/{id}`",
     "/health": "`/health/ready` and `/health/live`, answered here",
+    "/v1/speculation": "answered here: what the choice of pools has learnt",
     "/metrics": "answered here: the gateway's own",
     "/openapi.json": "answered here: of the paths that are answered here",
 }

@@ -145,11 +145,11 @@ class _RequestTrace:
 
         ended = record.ended if record.ended is not None else record.clock()
         self._end_engine(ended)
-        if record.admitted is not None:
+        if record.queued is not None and record.admitted is not None:
             queue = self.tracer.start_span(
                 "queue",
                 context=set_span_in_context(self.request),
-                start_time=self.wall(record.began),
+                start_time=self.wall(record.queued),
             )
             queue.end(self.wall(record.admitted))
         for name, value in _attributes(record).items():

@@ -55,7 +55,7 @@ class UpstreamAnswer(Protocol):
 
 class Upstream(Protocol):
     def post(
-        self, path: str, body: bytes, headers: Mapping[str, str]
+        self, path: str, body: bytes, headers: Mapping[str, str] | None = None
     ) -> AbstractAsyncContextManager[UpstreamAnswer]:
         """`headers` are more than what any POST has, and fit for a wire.
 

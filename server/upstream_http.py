@@ -124,9 +124,9 @@ class HttpUpstream:
 
     @asynccontextmanager
     async def post(
-        self, path: str, body: bytes, headers: Mapping[str, str]
+        self, path: str, body: bytes, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[HttpAnswer]:
-        more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         head = (
             f"POST {path} HTTP/1.1\r\nhost: {self._host}\r\ncontent-type: application/json\r\n"
             f"accept-encoding: identity\r\ncontent-length: {len(body)}\r\n{more}\r\n"

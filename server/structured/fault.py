@@ -10,6 +10,9 @@ from server.errors import ApiError
 Kind = Literal["json_object", "json_schema", "choice", "regex", "tools"]
 """What was asked for."""
 
+Form = Kind | Literal["grammar", "free"]
+"""As it is counted; of a `grammar` only the engine can say whether an answer has it."""
+
 FaultKind = Literal["not_json", "schema", "choice", "regex", "no_call", "wrong_tool", "too_costly"]
 
 Verdict = Literal["valid", "incomplete"]

@@ -8,6 +8,8 @@ from typing import Any
 import openai
 import pytest
 
+from server.app import Limits
+from server.config.sections import EjectionConfig
 from tests.server.conftest import CHAT, Running, chat
 from tests.server.fake_engine import (
     MODEL,
@@ -19,6 +21,7 @@ from tests.server.fake_engine import (
     usage_chunk,
     whole,
 )
+from tests.server.pools import fleet_of
 from tests.server.test_structured import GOOD, NAMED, PERSON, form, tool
 
 pytestmark = pytest.mark.anyio
@@ -80,7 +83,8 @@ async def test_an_invalid_answer_is_asked_for_once_more(
     assert [wire.json for wire in engine.wires] == [chat(**form(PERSON))] * 2
     assert await outcome(gateway, "json_schema", "schema") == 1
     assert await outcome(gateway, "json_schema", "valid") == 1
-    assert await gateway.metric("specserve_structured_retries_total") == 1
+    labels = 'code="invalid_structured_output",pool="speculative"'
+    assert await gateway.metric(f"specserve_retries_total{{{labels}}}") == 1
 
 
 @pytest.mark.parametrize(
@@ -428,3 +432,36 @@ async def test_completions_too(gateway: Running, engine: FakeEngine) -> None:
         body = {"model": MODEL, "prompt": "x", "stream": stream, **form(PERSON)}
         answer = await gateway.http.post(COMPLETIONS, json=body)
         assert "invalid_structured_output" in answer.text
+
+
+# Two pools.
+
+
+@pytest.mark.parametrize("mode", ["auto", "on"])
+async def test_the_second_chance_is_the_plain_pools_where_it_may_be(mode: str) -> None:
+    async with fleet_of({"spec": "speculative", "plain": "plain"}) as pools:
+        pools["spec"].engine.script = say(answered(BAD))
+        pools["plain"].engine.script = say(answered(GOOD))
+        body = chat(speculation=mode, **form(PERSON))
+        answer = await pools.http.post(CHAT, json=body)
+    if mode == "on":
+        # Who insists on speculation gets it twice.
+        assert answer.json()["error"]["code"] == "invalid_structured_output"
+        assert (pools["spec"].asked, pools["plain"].asked) == (2, 0)
+    else:
+        assert answer.json()["specserve"] == {"structured": "valid"}
+        assert answer.headers["x-specserve-pool"] == "plain"
+        assert (pools["spec"].asked, pools["plain"].asked) == (1, 1)
+
+
+async def test_a_second_chance_is_given_once_and_ejects_nobody() -> None:
+    once = EjectionConfig(errors=1)
+    async with fleet_of(
+        {"spec": "speculative", "plain": "plain", "more": "plain"}, Limits(ejection=once)
+    ) as pools:
+        for fake in pools.fakes.values():
+            fake.engine.script = say(answered(BAD))
+        answer = await pools.http.post(CHAT, json=chat(**form(PERSON)))
+        assert answer.json()["error"]["code"] == "invalid_structured_output"
+        assert sum(fake.asked for fake in pools.fakes.values()) == 2
+        assert await pools.metric("specserve_ejections_total") == 0
