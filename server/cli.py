@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import redirect_stderr
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from neuron.errors import SpecserveError
 from server.config.sources import FILE_VARIABLE, PREFIX, flag, is_section
 from server.keys_cli import keys
 from server.settings import Settings, load_settings
+from server.stderr import UnfailingStderr
 
 EPILOG = f"""Every option but --check-config is also a variable, {PREFIX}PORT for --port, and every
 one but these two a key of the file, which has sections besides: docs/config.md.
@@ -69,9 +71,10 @@ def _run(
             click.echo(report(settings), nl=False)
             return
         readable = file or settings.keys_file or settings.keys_secret
-        code = anyio.run(
-            serve, settings, load if readable else None, backend_options={"use_uvloop": True}
-        )
+        with redirect_stderr(UnfailingStderr(sys.stderr)):
+            code = anyio.run(
+                serve, settings, load if readable else None, backend_options={"use_uvloop": True}
+            )
     except SpecserveError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -96,6 +97,8 @@ class Metrics:
             "pool",
         )
         self.fleet = FleetMetrics(table)
+        tasks = table.gauge("event_loop_tasks", "Tasks of the event loop; at rest always as many.")
+        tasks.set_function(_tasks)
         self.draining = table.gauge("draining", "1 from SIGTERM on.")
 
     def admission_changed(self, admission: Admission) -> None:
@@ -151,3 +154,11 @@ class PoolMetrics:
             self.drafted.inc(acceptance.drafted)
             self.accepted.inc(acceptance.accepted)
             self.steps.inc(acceptance.steps)
+
+
+def _tasks() -> float:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        # Read outside of the loop there are none to speak of.
+        return 0

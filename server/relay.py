@@ -14,16 +14,18 @@ from server.answer import Answer
 from server.engine_errors import translate
 from server.engine_json import read_object
 from server.engine_status import EngineView
-from server.errors import engine_lost, unavailable
+from server.errors import ApiError, engine_lost, unavailable
 from server.metrics import PoolMetrics
 from server.openai_request import CompletionRequest
 from server.passing import Passing, Watch
+from server.responses import JSON
 from server.stream import StreamReader
 from server.timeouts import Timeouts, patience
 from server.upstream import Upstream, UpstreamAnswer, UpstreamError, UpstreamRefusedError
 from server.usage import Pool, acceptance_of, tokens_of, with_acceptance
 
 CLOSE_S = 1.0
+EVENTS = "text/event-stream"
 
 
 @dataclass
@@ -47,6 +49,7 @@ class Relay:
         async with self.upstream.post(request.path, request.body) as response:
             body = await response.rest()
             self._require_ok(request, response, body)
+            _require_type(request, response, JSON)
         document = read_object(body)
         if document is None:
             raise engine_lost(self.engine.retry_after_s)
@@ -76,6 +79,7 @@ class Relay:
         async with self.upstream.post(request.path, request.body) as response:
             if response.status != HTTPStatus.OK:
                 self._require_ok(request, response, await response.rest())
+            _require_type(request, response, EVENTS)
             while not reader.done:
                 with passing.patience:
                     more = await response.feed(passing.take)
@@ -112,3 +116,14 @@ class Relay:
             ) from error
         except UpstreamError as error:
             raise engine_lost(self.engine.retry_after_s) from error
+
+
+def _require_type(request: CompletionRequest, response: UpstreamAnswer, wanted: str) -> None:
+    given = response.headers.get("content-type", wanted)
+    found = given.partition(";")[0].strip().lower()
+    if found != wanted:
+        raise ApiError(
+            502,
+            "engine_unexpected",
+            f"The engine answered {request.path} with {found[:80]!r} instead of {wanted}.",
+        )
