@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +17,21 @@ import httpx
 
 from neuron.launch import Endpoint, render
 from neuron.pair import load_pair
-from server.app import Gateway, create_app
+from server.app import Gateway, create_app, metrics_app
 from server.engine_status import Engine, EngineStatus
 from server.engines import HEALTH_TIMEOUT_S, EngineProcess, engine_client
+from server.keys import KeyRing
 from server.listener import bind, make_listener, url_of
 from server.metrics import Metrics
+from server.quota_store import QuotaStore, shared_storage
+from server.quotas import Quotas
 from server.remote_engine import RemoteEngine
 from server.settings import PREFIX, Settings, SettingsError
 from server.shutdown import Shutdown
 from server.supervisor import RestartPolicy, Supervisor
 from server.timeouts import Timeouts
+from server.upstream import Upstream
+from server.upstream_http import http_upstream
 from server.usage import Pool
 
 LOG_NAME = "engine.log"
@@ -36,25 +43,59 @@ class Backend:
     engine: Engine
     metrics: Metrics
     pool: Pool
+    url: str
+    uds: Path | None = None
 
 
 async def serve(settings: Settings) -> int:
     """Until a signal. Returns the exit code; raises SpecserveError before it listens."""
     if settings.log_dir is not None:
         _require_writable(settings.log_dir)
-    listening = bind(settings.host, settings.port)
-    try:
+    with _bound(settings) as sockets:
+        # In a thread: it may ask AWS.
+        keys = await anyio.to_thread.run_sync(settings.key_source.load)
         with tempfile.TemporaryDirectory(prefix="specserve-") as folder:
             backend = await _backend(settings, Path(folder))
-            async with backend.client:
-                return await _until_signal(settings, backend, listening)
-    finally:
-        listening.close()
+            async with (
+                backend.client,
+                http_upstream(
+                    backend.url, uds=backend.uds, connect_s=settings.connect_timeout
+                ) as upstream,
+                _quotas(settings, backend.metrics) as quotas,
+            ):
+                gateway = _gateway(settings, backend, upstream, keys, quotas)
+                return await _until_signal(settings, gateway, backend, sockets)
 
 
-async def _until_signal(settings: Settings, backend: Backend, listening: socket.socket) -> int:
-    gateway = _gateway(settings, backend)
-    listener = make_listener(gateway.app)
+@contextmanager
+def _bound(settings: Settings) -> Iterator[list[socket.socket]]:
+    """The port for clients, and the one for metrics if there is one."""
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(bind(settings.host, settings.port))]
+        if settings.metrics_port is not None:
+            port = bind(settings.metrics_host, settings.metrics_port, "--metrics-")
+            sockets.append(opened.enter_context(port))
+        yield sockets
+
+
+@asynccontextmanager
+async def _quotas(settings: Settings, metrics: Metrics) -> AsyncIterator[Quotas]:
+    if settings.quota_store is None:
+        yield Quotas()
+        return
+    async with shared_storage(settings.quota_store) as shared:
+        on_error = metrics.quota_store_errors.inc
+        yield Quotas(QuotaStore(shared, settings.quota_store_down, on_error))
+
+
+async def _until_signal(
+    settings: Settings, gateway: Gateway, backend: Backend, sockets: list[socket.socket]
+) -> int:
+    # What is there now stays: no collection in the middle of a stream needs to look at it again.
+    gc.collect()
+    gc.freeze()
+    apps = [gateway.app, metrics_app(backend.metrics)][: len(sockets)]
+    listeners = [make_listener(app, head_timeout_s=settings.header_timeout) for app in apps]
     shutdown = Shutdown(
         gateway.admission, settings.drain_timeout, lambda: backend.metrics.draining.set(1)
     )
@@ -62,10 +103,13 @@ async def _until_signal(settings: Settings, backend: Backend, listening: socket.
         async with anyio.create_task_group() as engine_tasks:
             engine_tasks.start_soon(backend.engine.run)
             async with anyio.create_task_group() as port_tasks:
-                port_tasks.start_soon(listener.serve, [listening])
-                sys.stderr.write(f"listening on {url_of(listening)}\n")
+                for listener, bound in zip(listeners, sockets, strict=True):
+                    port_tasks.start_soon(listener.serve, [bound])
+                for bound, what in zip(sockets, ("listening", "metrics"), strict=False):
+                    sys.stderr.write(f"{what} on {url_of(bound)}\n")
                 await shutdown.on_signals(signals)
-                listener.should_exit = True
+                for listener in listeners:
+                    listener.should_exit = True
             engine_tasks.cancel_scope.cancel()
     return 1 if shutdown.forced else 0
 
@@ -80,20 +124,27 @@ def _require_writable(log_dir: Path) -> None:
         ) from error
 
 
-def _gateway(settings: Settings, backend: Backend) -> Gateway:
+def _gateway(
+    settings: Settings, backend: Backend, upstream: Upstream, keys: KeyRing, quotas: Quotas
+) -> Gateway:
     return create_app(
+        upstream,
         backend.client,
         backend.engine,
         pool=backend.pool,
         timeouts=Timeouts(
             body=settings.body_timeout,
+            queue=settings.queue_timeout,
             connect=settings.connect_timeout,
             first_token=settings.first_token_timeout,
             chunk=settings.chunk_timeout,
             write=settings.write_timeout,
             total=settings.total_timeout,
         ),
+        keys=keys,
+        quotas=quotas,
         max_in_flight=settings.max_in_flight,
+        max_queued=settings.max_queued,
         max_body_bytes=settings.max_body_bytes,
         metrics=backend.metrics,
     )
@@ -125,20 +176,23 @@ async def _backend(settings: Settings, folder: Path) -> Backend:
         max_failures=settings.engine_max_failures, ready_timeout_s=settings.engine_start_timeout
     )
     supervisor = Supervisor(spawn, _announcer(metrics), policy)
-    return Backend(engine_client(endpoint), supervisor, metrics, pool)
+    return Backend(
+        engine_client(endpoint), supervisor, metrics, pool, endpoint.base_url, endpoint.uds
+    )
 
 
 def _remote(settings: Settings, url: str) -> Backend:
     pool: Pool = "plain" if settings.plain else "speculative"
     metrics = Metrics(pool)
+    # Clients know an engine by its /v1; its health is beside that.
+    url = url.rstrip("/").removesuffix("/v1")
     client = httpx.AsyncClient(
-        # Clients know an engine by its /v1; its health is beside that.
-        base_url=url.rstrip("/").removesuffix("/v1"),
+        base_url=url,
         limits=httpx.Limits(max_connections=None, keepalive_expiry=2.0),
         timeout=HEALTH_TIMEOUT_S,
         trust_env=False,
     )
-    return Backend(client, RemoteEngine(client, _announcer(metrics)), metrics, pool)
+    return Backend(client, RemoteEngine(client, _announcer(metrics)), metrics, pool, url)
 
 
 def _announcer(metrics: Metrics) -> Callable[[EngineStatus], None]:

@@ -14,7 +14,8 @@ from neuron.plugin.nxdi_settings import NxdiSettings, family_of, require_rotary_
 
 SAMPLING: dict[str, bool] = {"do_sample": False, "dynamic": False}
 """Static and greedy, so draft and target are an argmax. `dynamic` would run a top-256 sampler in
-each of the draft's k passes, and `do_sample` fails on this path: neuron-reference.md §2.3."""
+each of the draft's k passes, and `do_sample` fails on this path (NXDI 4bcdc54,
+models/model_base.py)."""
 
 
 def neuron_keys(settings: NxdiSettings) -> dict[str, Any]:

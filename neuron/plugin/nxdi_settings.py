@@ -14,7 +14,7 @@ from neuron.plugin.fused import rows_for
 SMALLEST_BUCKET = 128
 """The first bucket of NxDI's own ladder: NXDI 4bcdc54, modules/autobucketing.py:190."""
 ROWS = range(2, 17)
-"""k: one row drafts nothing; beyond 16 no draft in neuron-reference.md §7.5 pays."""
+"""k: one row drafts nothing; beyond 16 no draft pays by the model of docs/plan.md."""
 
 Positive = Annotated[int, Field(gt=0)]
 Family = Literal["qwen2", "qwen3"]

@@ -10,7 +10,7 @@ from neuron.pair import Pair
 from neuron.plugin.nxdi_settings import family_of, require_rotary_base
 
 CORES_AT_LNC2 = {"trn2.3xlarge": 4, "trn2.48xlarge": 64, "trn2u.48xlarge": 64}
-"""Logical cores: neuron-reference.md §5.1. At LNC 1 there are twice as many."""
+"""Logical cores: AWS's Neuron documentation, trn2-arch.rst. At LNC 1 there are twice as many."""
 
 
 def check_device(pair: Pair, devices: Path = Path("/dev")) -> None:

@@ -33,7 +33,7 @@ GOLDEN = Path(__file__).parent / "golden"
 SHIPPED = [name for name in shipped_pairs() if load_pair(name).stack == "nxdi"]
 PORT = Endpoint(port=8080)
 
-# Copied from neuron-reference.md §9.2: TP, batch, length, prompt, NxDI's k.
+# Decided by hand, not by the pairs: TP, batch, length, prompt, NxDI's k.
 REFERENCE = {
     "qwen2.5-7b-tp4": (4, 4, 4096, 3072, 3),
     "qwen2.5-7b-tp8": (8, 8, 8192, 6144, 3),
