@@ -214,6 +214,13 @@ def test_weights_in_the_artefact_s_place_are_refused(ready: Plan) -> None:
         check_artefact(ready.pair, Path, look=installed)
 
 
+def test_what_is_there_already_and_damaged_is_not_called_compiled(ready: Plan) -> None:
+    path = ready.folder / "model.pt"
+    path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+    with pytest.raises(DamagedError, match=r"model\.pt is not what its manifest says"):
+        compiled(ready, start=start, limit_s=60)
+
+
 def test_a_damaged_manifest_is_refused(ready: Plan) -> None:
     path = ready.folder / manifests.FILE
     path.write_text(path.read_text().replace('"tp_degree": 32', '"tp_degree": 16'))
