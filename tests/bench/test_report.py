@@ -83,10 +83,10 @@ def test_what_was_held_up_is_named_and_the_worst_lag_once() -> None:
     first, second, *rest = found.requests
     assert (first.arm, first.workload) == ("plain", "sql")
     together = [chunk.model_copy(update={"read": 1}) for chunk in first.reply.chunks[1:4]]
-    chunks = (first.reply.chunks[0], *together, *first.reply.chunks[4:])
+    events = (first.reply.chunks[0], *together, *first.reply.chunks[4:])
     held = first.model_copy(
         update={
-            "reply": first.reply.model_copy(update={"chunks": chunks}),
+            "reply": first.reply.model_copy(update={"events": events}),
             "client_lag_ms": 300.0,
         }
     )
