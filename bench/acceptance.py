@@ -19,7 +19,7 @@ class Acceptance:
 
 @dataclass(frozen=True)
 class Counted:
-    """What the server's counters say of one arm's blocks."""
+    """What the servers' counters say of both arms' blocks at one workload and level."""
 
     blocks: int
     proved: int
@@ -45,10 +45,10 @@ def acceptance(requests: Sequence[Speculation]) -> Acceptance | None:
 
 
 def counted(blocks: Sequence[Block], requests: Sequence[Measured]) -> Counted:
-    """`blocks` and `requests` of one arm at one workload and level."""
-    reasons = list[str | None]()
+    """`blocks` and `requests` of both arms at one workload and level."""
+    reasons: list[str | None] = [] if blocks else ["none were read"]
     for block in blocks:
-        mine = [one for one in requests if one.block == block.number]
+        mine = [r for r in requests if (r.block, r.arm) == (block.number, block.arm)]
         if block.counters is None:
             reasons.append("the server shows no counters of a vLLM engine at /metrics")
         else:
@@ -60,7 +60,7 @@ def counted(blocks: Sequence[Block], requests: Sequence[Measured]) -> Counted:
 
 
 def _by_counters(blocks: Sequence[Block]) -> Acceptance | None:
-    seen = [block.counters for block in blocks if block.counters is not None]
+    seen = [block.counters for block in blocks if block.counters and block.counters.steps]
     steps, drafted = sum(one.steps for one in seen), sum(one.drafted for one in seen)
     if not steps:
         return None

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from bench.busy import BUSY_SHARE, WATCH_S
 from bench.identity import Divergence
 from bench.record import Result, Settings
+from bench.sample_size import POWER, prompts_for, spread
 from bench.series import ALL
 from bench.summary import STRUCTURED_ALL, Row, Summary
 from bench.words import SAID, SHORT, ratio
@@ -12,6 +13,7 @@ from bench.words import SAID, SHORT, ratio
 # More than this and a line says so.
 MERGED_SHARE = 0.02
 LAG_MS = 20.0
+HINT = 1.1
 
 
 def notes(result: Result, summary: Summary) -> Iterator[str]:
@@ -27,8 +29,15 @@ def notes(result: Result, summary: Summary) -> Iterator[str]:
         for found in row.control.divergences:
             yield f"{where}, control: {_difference(found, 'plain again')}."
         yield from _answers(where, row, SHORT[result.other])
+        if row.verdict == "not shown" and result.kind == "speedup":
+            needed = prompts_for(HINT, spread(row.tpot).log_sd)
+            yield (
+                f"{where}: about {needed} prompts would show {HINT:g}x with a chance of "
+                f"{POWER:.0%} (`bench size`); a run that is continued until it shows something "
+                "shows nothing."
+            )
     yield from _counted(result, summary)
-    yield from _held_up(summary.rows)
+    yield from _held_up(summary.rows, SAID[result.other])
     yield (
         f"TPOT = {ALL['tpot'].says}; medians over requests. Speedup = {ALL['speedup'].says}; "
         f"paired mean = {ALL['paired mean'].says}. Interval = {ALL['interval'].says}. Verdict = "
@@ -52,12 +61,12 @@ def early_end(result: Result) -> Iterator[str]:
         )
 
 
-def _held_up(rows: Sequence[Row]) -> Iterator[str]:
+def _held_up(rows: Sequence[Row], other: str) -> Iterator[str]:
     """What did not come as it was made."""
     sides = [
         (f"{row.workload} at concurrency {row.concurrency}, {name}", arm)
         for row in rows
-        for name, arm in (("plain", row.base), ("speculative", row.other))
+        for name, arm in (("plain", row.base), (other, row.other))
     ]
     for where, arm in sides:
         if arm.merged_chunks > MERGED_SHARE * arm.chunks:
@@ -131,7 +140,8 @@ def origin(result: Result) -> Iterator[str]:
     )
     yield (
         f"{named}; {_sampling(result)}{', guided' if settings.guided else ''}, max_tokens "
-        f"{settings.max_tokens}, seed {settings.seed}; blocks A B B A x {settings.rounds}; "
+        f"{settings.max_tokens}, seed {settings.seed}; blocks A B B A x "
+        f"{settings.rounds}, their number fixed before the first; "
         f"{_warmup(settings)} excluded."
     )
     commit = (source.commit or "no commit")[:12] + (" with local changes" if source.dirty else "")

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from bench.errors import UsageProblemError
 from bench.record import Settings
+from bench.settings import OPEN_LOOP, Arrivals, Slo
 from bench.stats import MIN_PROMPTS
 from bench.workloads import choose
 from neuron.pair import Pair, load_pair
@@ -31,6 +32,23 @@ class Levels(click.ParamType[tuple[int, ...]]):
         return tuple(dict.fromkeys(int(part) for part in parts))
 
 
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """`0,0.7`: different numbers that are not negative."""
+
+    name = "0,0.7"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        try:
+            found = tuple(dict.fromkeys(float(part) for part in str(value).split(",")))
+        except ValueError:
+            found = (-1.0,)
+        if not all(0 <= one < float("inf") for one in found):
+            self.fail(f"{value!r} is no list of numbers like 0,0.7.", param, ctx)
+        return found
+
+
 def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def apply(command: Command) -> Command:
         for option in reversed(options):
@@ -47,6 +65,42 @@ pair_options = _all(
     click.option("--draft", metavar="MODEL", help="Another draft for the pair."),
     click.option("-k", "--num-draft-tokens", "draft_tokens", type=click.IntRange(1), metavar="K",
                  help="Drafts per step instead of the pair's own number."),
+)  # fmt: skip
+
+
+class Times(click.ParamType[float]):
+    """`15ms`, `0.2s`, or a number of milliseconds; gives milliseconds."""
+
+    name = "15ms"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        text = str(value).strip()
+        unit = next(one for one in ("ms", "s", "") if text.endswith(one))
+        number = text.removesuffix(unit)
+        try:
+            found = float(number) * (1e3 if unit == "s" else 1.0)
+        except ValueError:
+            found = 0.0
+        if not 0 < found < float("inf"):
+            self.fail(f"{value!r} is no time like 15ms or 0.2s.", param, ctx)
+        return found
+
+
+slo_options = _all(
+    click.option("--slo-ttft", type=Times(), help="A good request's longest TTFT."),
+    click.option("--slo-tpot", type=Times(), help="A good request's longest TPOT."),
+)
+
+load_options = _all(
+    click.option("--rate", type=click.FloatRange(0, min_open=True), metavar="REQUESTS/S",
+                 help="An open loop: requests leave at drawn times, Poisson, instead of so many "
+                      "in flight."),
+    click.option("--burst", default=1, show_default=True, type=click.IntRange(1), metavar="N",
+                 help="With --rate: this many leave together."),
+    click.option("--temperature", type=click.FloatRange(0, 2),
+                 help="Of all requests; each workload's own by default."),
 )  # fmt: skip
 
 run_options = _all(
@@ -97,16 +151,33 @@ def chosen_pair(params: Mapping[str, Any]) -> Pair:
 
 
 def chosen_settings(params: Mapping[str, Any]) -> Settings:
+    open_loop = params.get("rate") is not None
     return Settings(
         workloads=tuple(one.name for one in choose(params["workloads"])),
         prompts=params["prompts"],
         rounds=params["rounds"],
-        concurrency=params["concurrency"],
+        concurrency=(OPEN_LOOP,) if open_loop else params["concurrency"],
         max_tokens=params["max_tokens"],
         seed=params["seed"],
         guided=params.get("guided", False),
         warmup=params["warmup"],
+        arrivals=chosen_arrivals(params),
+        temperature=params.get("temperature"),
+        slo=chosen_slo(params),
     )
+
+
+def chosen_slo(params: Mapping[str, Any]) -> Slo:
+    return Slo(ttft_ms=params.get("slo_ttft"), tpot_ms=params.get("slo_tpot"))
+
+
+def chosen_arrivals(params: Mapping[str, Any]) -> Arrivals | None:
+    rate, burst = params.get("rate"), params.get("burst", 1)
+    if rate is not None:
+        return Arrivals(rate=rate, burst=burst)
+    if burst > 1:
+        raise UsageProblemError("--burst says how requests leave at a --rate: give both.")
+    return None
 
 
 def check_fits(pair: Pair, settings: Settings) -> None:

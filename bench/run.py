@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.busy import WATCH_S, others_cpu
 from bench.engines import Running, Say, Starter, attached, launched, start_process
@@ -48,6 +48,25 @@ async def arms_of(
         yield plain, speculative
 
 
+@asynccontextmanager
+async def both_plain(
+    source: Pair | Urls, say: Say, start: Starter = start_process
+) -> AsyncIterator[tuple[Running, Running]]:
+    """One plain engine under two names."""
+    if isinstance(source, Urls):
+        yield _twice(await attached("plain", source.plain))
+        return
+    async with launched(source, ("plain",), say, start) as (plain,):
+        yield _twice(plain)
+
+
+def _twice(plain: Running) -> tuple[Running, Running]:
+    again = Running(
+        replace(plain.target, arm="again"), plain.fact.model_copy(update={"arm": "again"})
+    )
+    return plain, again
+
+
 async def run_bench(
     source: Pair | Urls,
     settings: Settings,
@@ -57,11 +76,16 @@ async def run_bench(
     limits: Limits = DEFAULT_LIMITS,
     keep: Keep = forget,
     watch_s: float = WATCH_S,
+    aa: bool = False,
 ) -> Result:
-    """`keep` gets the result first, also what there is of it when the run ends early."""
+    """`keep` gets the result first, also what there is of it when the run ends early.
+
+    `aa`: the plain engine against itself.
+    """
     pair = source if isinstance(source, Pair) else None
-    async with arms_of(source, say, start) as arms:
-        return await compare_arms("speedup", arms, pair, settings, observe, keep, watch_s, limits)
+    async with (both_plain if aa else arms_of)(source, say, start) as arms:
+        kind: Kind = "aa" if aa else "speedup"
+        return await compare_arms(kind, arms, pair, settings, observe, keep, watch_s, limits)
 
 
 async def compare_arms(

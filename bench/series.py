@@ -14,10 +14,14 @@ class Definition:
     name: str
     unit: str
     says: str
-    trap: str = ""
+
+
+@dataclass(frozen=True)
+class Series(Definition):
+    trap: str
     """What speculation does to it."""
-    of: Samples | None = None
-    """A reply's samples, where it is a series over replies."""
+    of: Samples
+    """A reply's samples."""
 
 
 def _one(of: Callable[[Reply], float | None]) -> Samples:
@@ -29,78 +33,78 @@ def _one(of: Callable[[Reply], float | None]) -> Samples:
 
 
 SERIES = (
-    Definition(
+    Series(
         "ttft", "ms", "time to first token: first chunk − request written, per request",
         "the draft's own prefill is in it", _one(timing.ttft_ms),
     ),
-    Definition(
+    Series(
         "tpot", "ms/token",
         "time per output token: (last − first chunk) / (tokens − tokens in the first read), per "
         "request; the first read holds one chunk unless it was held up",
         "none: it counts tokens, whatever number of them a chunk holds", _one(timing.tpot_ms),
     ),
-    Definition(
+    Series(
         "step gap", "ms",
         "time between two chunks, per gap: the duration of a step",
         "longer with speculation, also where tokens come sooner: a step then emits several",
         timing.step_gaps_ms,
     ),
-    Definition(
+    Series(
         "apportioned ITL", "ms/token",
         "each step gap shared out evenly among the tokens of the chunk at its end, per token",
         "none in its mean; it hides that the tokens of a chunk come together",
         timing.apportioned_itl_ms,
     ),
-    Definition(
+    Series(
         "tokens/chunk", "tokens", "tokens of each chunk after the first, per chunk",
         "the acceptance length as the client sees it", timing.tokens_per_chunk,
     ),
-    Definition(
+    Series(
         "E2E", "ms", "last chunk − request written, per request", "", _one(timing.total_ms)
     ),
-    Definition(
+    Series(
         "tokens/s", "tokens/s", "tokens / E2E, per request", "", _one(timing.tokens_per_s)
     ),
 )  # fmt: skip
 
 OTHER_TOOLS = (
-    Definition(
+    Series(
         "llmperf ITL", "ms", "(TTFT + gaps between contents) / data events of the stream, per "
         "request", "an average per chunk with the prefill in it: a gain looks like a loss",
         other_tools.llmperf_itl,
     ),
-    Definition(
+    Series(
         "vllm bench ITL", "ms", "gap between two messages that have choices, pooled",
         "the step gap: worse with speculation", other_tools.vllm_bench_itl,
     ),
-    Definition(
+    Series(
         "vllm bench TPOT", "ms/token", "(last − first message with choices) / (tokens − 1), per "
         "request", "right, but for the tokens of the first chunk", other_tools.vllm_bench_tpot,
     ),
-    Definition(
+    Series(
         "guidellm ITL", "ms/token", "(last − first content) / (tokens − 1), an average per "
         "request weighted by tokens − 1", "right in the mean; stalls inside a request vanish",
         other_tools.guidellm_itl,
     ),
-    Definition(
+    Series(
         "guidellm TPOT", "ms/token", "last content − request start, / tokens, weighted by tokens",
         "TTFT is in it and dilutes the gain", other_tools.guidellm_tpot,
     ),
-    Definition(
+    Series(
         "aiperf ITL (2025)", "ms/token", "(last − first content) / (tokens − 1), per request",
         "right, but for the tokens of the first chunk", other_tools.aiperf_2025_itl,
     ),
-    Definition(
+    Series(
         "aiperf ITL (2026)", "ms/token", "(last − first content) / (tokens − tokens of the first "
         "content chunk), per request, with --per-chunk-usage", "none",
         other_tools.aiperf_2026_itl,
     ),
-    Definition(
+    Series(
         "inference-perf ITL", "ms", "gap between tokens where every token has its chunk's arrival",
         "a whole gap, then zeros: right in the mean, and the median is 0 above 2 tokens a chunk",
         other_tools.inference_perf_itl,
     ),
-    Definition(
+    Series(
         "inference-perf TPOT", "ms/token", "(last − first token) / (tokens − 1), per request",
         "right, but for the tokens of the first chunk", other_tools.inference_perf_tpot,
     ),
@@ -140,9 +144,9 @@ FIGURES = (
         "repeats kept together; percentile where BCa is not defined",
     ),
     Definition(
-        "verdict", "", "faster or slower: the interval is wholly on one side of 1, else not shown; no "
-        "harm: it lies wholly inside [0.95, 1.05], a test of equivalence; invalid: the client was "
-        "the limit",
+        "verdict", "", "faster or slower: the interval is wholly on one side of 1, else not "
+        "shown; no harm: it lies wholly inside [0.95, 1.05], a test of equivalence; invalid: the "
+        "client was the limit",
     ),
     Definition(
         "valid, exact", "", "by the task's own validator: the format holds; the content is right "

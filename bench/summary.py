@@ -41,7 +41,7 @@ class Row:
     paired_mean: Estimate
     acceptance: Acceptance | None
     counted: Counted
-    """Of the other arm, by the server's counters."""
+    """By the server's counters, of both arms."""
     identity: Identity
     control: Identity
     """The base arm against itself."""
@@ -145,7 +145,7 @@ def _row(result: Result, workload: str, concurrency: int, limits: ClientLimits) 
         speedup=speedup,
         paired_mean=geometric_mean_ratio(tpot, settings.seed),
         acceptance=accepted,
-        counted=counted(other.blocks, other.requests),
+        counted=counted([*base.blocks, *other.blocks], cell),
         identity=identity,
         control=control,
         limited=limited_by,

@@ -1,9 +1,13 @@
 """Results with known numbers, built without a run."""
 
+from collections.abc import Iterator, Sequence
+
 from bench.events import Event
 from bench.record import (
     SCHEMA_VERSION,
     Arm,
+    Block,
+    Counters,
     Launched,
     Measured,
     Prompt,
@@ -139,4 +143,34 @@ def result(*workloads: str, wrong: int | None = None, broken: str | None = None)
             for index in range(3)
         ),
         requests=tuple(requests),
+        blocks=tuple(_blocks(requests)),
     )
+
+
+def _blocks(requests: Sequence[Measured]) -> Iterator[Block]:
+    """Counters that grew by exactly what the requests had."""
+    for workload, number, arm in dict.fromkeys((r.workload, r.block, r.arm) for r in requests):
+        mine = [
+            r.reply for r in requests if (r.workload, r.block, r.arm) == (workload, number, arm)
+        ]
+        told = [one.speculation for one in mine if one.speculation]
+        runs = [run for one in told for run in one.per_step_accepted]
+        yield Block(
+            workload=workload,
+            concurrency=1,
+            number=number,
+            arm=arm,
+            started_ns=0,
+            ended_ns=10**9,
+            client_cpu=0.01,
+            client_stalled=0.0,
+            counters=Counters(
+                requests=len(mine),
+                prompt_tokens=sum(one.prompt_tokens or 0 for one in mine),
+                tokens=sum(one.completion_tokens or 0 for one in mine),
+                steps=len(runs),
+                drafted=3 * len(runs),
+                accepted=sum(runs),
+                accepted_per_position=tuple(sum(run >= p for run in runs) for p in (1, 2, 3)),
+            ),
+        )

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.cli import Setup
 from bench.client_limit import UNLIMITED
 from bench.engines import free_port
 from bench.errors import EXIT_CODES
 from bench.record import Result
+from bench.setup import Setup
 from neuron.local.corpus import held_out
 from tests.bench.fake_engine import FakeEngine, Script, Steps, serving_in_thread
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from bench.child import ready_child
-from bench.cli import Setup, run
+from bench.cli import run
 from bench.client_limit import UNLIMITED
 from bench.engines import free_port
 from bench.errors import EngineFailedError
 from bench.record import Result
+from bench.setup import Setup
 from bench.storage import write
 from neuron.local.corpus import held_out
 from tests.bench.processes import (

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import Setup, run
+from bench.cli import run
 from bench.client import Call, Target, read_reply, send
 from bench.overhead import Overhead, overheads
 from bench.record import SCHEMA_VERSION, Arm, Measured, Prompt, Reply, Result
+from bench.setup import Setup
 from neuron.local.corpus import held_out
 from tests.bench.fake_engine import MODEL, FakeClock, Frame, Steps, serving
 from tests.bench.processes import InProcess, tiny_pair
