@@ -107,7 +107,7 @@ def _point(cell: Cell, result: Result, row: Row) -> Point:
 
 def modelled(result: Result, row: Row) -> Modelled | None:
     pair = result.provenance.pair
-    if pair is None or pair["stack"] == "cpu" or pair.get("tp_degree") is None or not pair["draft"]:
+    if pair is None or pair.get("tp_degree") is None or not pair.get("draft"):
         return None
     try:
         target, draft = shape_of(pair["target"]), shape_of(pair["draft"])

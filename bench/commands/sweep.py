@@ -58,7 +58,6 @@ from neuron.pair import Pair, load_pair
     "--rate",
     "rates",
     type=Numbers(),
-    default=(),
     metavar="R,R",
     help="Open loops at these requests per second, beside --concurrency.",
 )
@@ -134,7 +133,7 @@ def _source(params: Mapping[str, Any]) -> Urls | PairOf:
 def _axes(params: Mapping[str, Any], source: Urls | PairOf) -> Axes:
     if params["open_loop_only"] and not params["rates"]:
         raise UsageProblemError("--open-loop-only leaves nothing without --rate: give both.")
-    if not all(params["rates"]):
+    if not all(params["rates"] or ()):
         raise UsageProblemError("--rate 0 sends nothing: give requests per second above 0.")
     own = None if isinstance(source, Urls) else source(None, None)
     return Axes(
@@ -142,7 +141,7 @@ def _axes(params: Mapping[str, Any], source: Urls | PairOf) -> Axes:
         ks=params["ks"] or (None if own is None else own.num_draft_tokens,),
         temperatures=params["temperatures"] or (None,),
         concurrency=() if params["open_loop_only"] else params["concurrency"],
-        arrivals=tuple(Arrivals(rate=one, burst=params["burst"]) for one in params["rates"]),
+        arrivals=tuple(Arrivals(rate=one, burst=params["burst"]) for one in params["rates"] or ()),
     )
 
 

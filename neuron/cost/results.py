@@ -71,6 +71,17 @@ class _Provenance(_Read):
     pair: _Pair | None
 
 
+class _Cell(_Read):
+    file: str
+
+
+class _Sweep(_Read):
+    """The index that `bench sweep` writes."""
+
+    kind: Literal["sweep"]
+    cells: tuple[_Cell, ...]
+
+
 class _Result(_Read):
     schema_version: Literal[4]
     kind: Literal["speedup"]
@@ -79,7 +90,29 @@ class _Result(_Read):
 
 
 def observations(path: Path) -> list[Observation]:
-    """Raises PairError for a file that the model of Trainium cannot be fitted to."""
+    """Of a result, or of all results of a sweep that are there.
+
+    Raises PairError for a file that the model of Trainium cannot be fitted to.
+    """
+    files = _cells(path)
+    if files is None:
+        return _observations(path)
+    if not files:
+        raise PairError(f"The sweep {path} has no result beside it yet: let it run.")
+    return [one for file in files for one in _observations(file)]
+
+
+def _cells(path: Path) -> list[Path] | None:
+    """`None` if `path` is no sweep's index."""
+    try:
+        sweep = _Sweep.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    named = (path.parent / cell.file for cell in sweep.cells)
+    return [file for file in named if file.exists()]
+
+
+def _observations(path: Path) -> list[Observation]:
     result = _read(path)
     pair = result.provenance.pair
     if pair is None:
@@ -115,7 +148,8 @@ def _observation(
     held = [(one.prompt_tokens or 0) + (one.completion_tokens or 0) / 2 for one in replies]
     speculative = arm == "speculative"
     return Observation(
-        name=f"{pair.name}, {arm}, concurrency {concurrency}",
+        name=f"{pair.name}, {arm}{f', K {pair.num_draft_tokens}' if speculative else ''}, "
+        f"concurrency {concurrency}",
         target=shape_of(pair.target),
         tp=pair.tp_degree or 1,
         # The compiled batch: slots without a request take part in each step.
