@@ -42,8 +42,9 @@ class Line:
         return self.base.mean / self.other.mean
 
     @property
-    def speedup_of_medians(self) -> float:
-        return self.base.median / self.other.median if self.other.median else float("inf")
+    def speedup_of_medians(self) -> float | None:
+        """`None` where a median is 0."""
+        return self.base.median / self.other.median if self.other.median else None
 
 
 def reconcile(result: Result) -> list[Line]:
@@ -95,13 +96,17 @@ def render_reconciled(result: Result, lines: Sequence[Line]) -> str:
             if (line.workload, line.concurrency) == (workload, concurrency):
                 table.add_row(
                     line.series, _three(line.base), _three(line.other),
-                    f"{line.speedup:.2f}x", f"{line.speedup_of_medians:.2f}x",
+                    f"{line.speedup:.2f}x", _times(line.speedup_of_medians),
                 )  # fmt: skip
             if line.series == OURS[-1]:
                 table.add_section()
         console.print(table)
     console.print("`bench explain NAME` defines each.")
     return "\n".join(line.rstrip() for line in sink.getvalue().splitlines()).strip("\n") + "\n"
+
+
+def _times(value: float | None) -> str:
+    return "a median is 0" if value is None else f"{value:.2f}x"
 
 
 def _three(shown: Shown) -> str:
