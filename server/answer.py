@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from starlette.types import Send
 
 from server.errors import ApiError
-from server.responses import raw_headers, send_body, send_error
+from server.responses import STALLED, WRITE, bounded, raw_headers, send_body, send_error
 
 STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -18,9 +19,15 @@ STREAM_HEADERS = {
 
 
 class Answer:
-    def __init__(self, send: Send, headers: Mapping[str, str]) -> None:
-        self._send = send
+    def __init__(
+        self, send: Send, state: Mapping[str, Any], write_s: float, headers: Mapping[str, str]
+    ) -> None:
+        """`state` is the scope's; a client that takes nothing for `write_s` is dropped."""
+        self._send = bounded(send, write_s, state)
+        self._write: Callable[[bytes], None] = state[WRITE]
+        self._stalled: Callable[[], bool] = state[STALLED]
         self._headers = headers
+        self._kept = b""
         self.status: int | None = None
         """None: nothing has been sent."""
         self.finished = False
@@ -30,20 +37,33 @@ class Answer:
         self.status, self.finished = 200, True
         await send_body(self._send, 200, body, self._headers)
 
-    async def piece(self, data: bytes) -> None:
+    def offer(self, data: bytes) -> bool:
+        """Part of a stream; False where it cannot go at once and has to be flushed."""
+        if self.status is None or self._kept or self._stalled():
+            self._kept += data
+            return False
+        self._write(data)
+        return True
+
+    async def flush(self) -> None:
+        if not self._kept:
+            return
         if self.status is None:
             self.status = 200
             headers = raw_headers({**STREAM_HEADERS, **self._headers})
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        data, self._kept = self._kept, b""
         await self._body(data, more=True)
 
     async def end(self) -> None:
+        await self.flush()
         self.finished = True
         await self._body(b"", more=False)
 
     async def fail(self, error: ApiError) -> None:
         if self.finished:
             return
+        await self.flush()
         self.finished = True
         if self.status is None:
             self.status = error.status

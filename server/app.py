@@ -28,6 +28,7 @@ from server.relay import Relay
 from server.request_id import RequestIdMiddleware, request_id_of
 from server.responses import JSON, REQUEST_ID
 from server.timeouts import Timeouts
+from server.upstream import Upstream
 from server.usage import Pool
 
 
@@ -39,6 +40,7 @@ class Gateway:
 
 
 def create_app(
+    upstream: Upstream,
     client: httpx.AsyncClient,
     engine: EngineView,
     *,
@@ -49,10 +51,13 @@ def create_app(
     metrics: Metrics | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Gateway:
-    """For a server.listener. `client` talks to the engine and is the caller's to close."""
+    """For a server.listener.
+
+    Completions go to `upstream`, all else to `client`; both are the caller's to close.
+    """
     metrics = metrics or Metrics(pool)
     admission = Admission(limit=max_in_flight, clock=clock, on_change=metrics.in_flight.set)
-    relay = Relay(client, engine, pool, timeouts or Timeouts(), metrics, clock)
+    relay = Relay(upstream, engine, pool, timeouts or Timeouts(), metrics, clock)
     app = FastAPI(
         title="specserve",
         routes=_routes(

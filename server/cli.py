@@ -47,7 +47,7 @@ def _run(**given: str | bool | None) -> None:
         settings = load_settings(
             {name: value for name, value in given.items() if value is not None}, os.environ
         )
-        code = anyio.run(serve, settings)
+        code = anyio.run(serve, settings, backend_options={"use_uvloop": True})
     except SpecserveError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)

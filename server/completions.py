@@ -16,7 +16,7 @@ from server.errors import ApiError, ClientGone, unavailable
 from server.metrics import Metrics
 from server.openai_request import CompletionRequest, parse_request
 from server.relay import Relay
-from server.responses import DROP, POOL, bounded
+from server.responses import DROP, POOL
 from server.timeouts import deadline
 
 CLIENT_GONE = 499
@@ -35,12 +35,12 @@ class CompletionEndpoint:
     clock: Callable[[], float]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        drop = scope["state"][DROP]
-        answer = Answer(bounded(send, self.relay.timeouts.write, drop), {POOL: self.relay.pool})
+        state = scope["state"]
+        answer = Answer(send, state, self.relay.timeouts.write, {POOL: self.relay.pool})
         began = self.clock()
         outcome: Outcome = 500, "internal_error"
         try:
-            with self.admission.admit(drop) as ticket:
+            with self.admission.admit(state[DROP]) as ticket:
                 outcome = await self._answered(ticket, scope, receive, answer)
         except ApiError as error:
             outcome = error.status, error.code

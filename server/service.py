@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import sys
@@ -25,6 +26,8 @@ from server.settings import PREFIX, Settings, SettingsError
 from server.shutdown import Shutdown
 from server.supervisor import RestartPolicy, Supervisor
 from server.timeouts import Timeouts
+from server.upstream import Upstream
+from server.upstream_http import http_upstream
 from server.usage import Pool
 
 LOG_NAME = "engine.log"
@@ -36,6 +39,8 @@ class Backend:
     engine: Engine
     metrics: Metrics
     pool: Pool
+    url: str
+    uds: Path | None = None
 
 
 async def serve(settings: Settings) -> int:
@@ -46,14 +51,24 @@ async def serve(settings: Settings) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="specserve-") as folder:
             backend = await _backend(settings, Path(folder))
-            async with backend.client:
-                return await _until_signal(settings, backend, listening)
+            async with (
+                backend.client,
+                http_upstream(
+                    backend.url, uds=backend.uds, connect_s=settings.connect_timeout
+                ) as upstream,
+            ):
+                return await _until_signal(settings, backend, upstream, listening)
     finally:
         listening.close()
 
 
-async def _until_signal(settings: Settings, backend: Backend, listening: socket.socket) -> int:
-    gateway = _gateway(settings, backend)
+async def _until_signal(
+    settings: Settings, backend: Backend, upstream: Upstream, listening: socket.socket
+) -> int:
+    gateway = _gateway(settings, backend, upstream)
+    # What is there now stays: no collection in the middle of a stream needs to look at it again.
+    gc.collect()
+    gc.freeze()
     listener = make_listener(gateway.app)
     shutdown = Shutdown(
         gateway.admission, settings.drain_timeout, lambda: backend.metrics.draining.set(1)
@@ -80,8 +95,9 @@ def _require_writable(log_dir: Path) -> None:
         ) from error
 
 
-def _gateway(settings: Settings, backend: Backend) -> Gateway:
+def _gateway(settings: Settings, backend: Backend, upstream: Upstream) -> Gateway:
     return create_app(
+        upstream,
         backend.client,
         backend.engine,
         pool=backend.pool,
@@ -125,20 +141,23 @@ async def _backend(settings: Settings, folder: Path) -> Backend:
         max_failures=settings.engine_max_failures, ready_timeout_s=settings.engine_start_timeout
     )
     supervisor = Supervisor(spawn, _announcer(metrics), policy)
-    return Backend(engine_client(endpoint), supervisor, metrics, pool)
+    return Backend(
+        engine_client(endpoint), supervisor, metrics, pool, endpoint.base_url, endpoint.uds
+    )
 
 
 def _remote(settings: Settings, url: str) -> Backend:
     pool: Pool = "plain" if settings.plain else "speculative"
     metrics = Metrics(pool)
+    # Clients know an engine by its /v1; its health is beside that.
+    url = url.rstrip("/").removesuffix("/v1")
     client = httpx.AsyncClient(
-        # Clients know an engine by its /v1; its health is beside that.
-        base_url=url.rstrip("/").removesuffix("/v1"),
+        base_url=url,
         limits=httpx.Limits(max_connections=None, keepalive_expiry=2.0),
         timeout=HEALTH_TIMEOUT_S,
         trust_env=False,
     )
-    return Backend(client, RemoteEngine(client, _announcer(metrics)), metrics, pool)
+    return Backend(client, RemoteEngine(client, _announcer(metrics)), metrics, pool, url)
 
 
 def _announcer(metrics: Metrics) -> Callable[[EngineStatus], None]:

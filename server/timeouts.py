@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 import anyio
@@ -36,10 +38,79 @@ class Timeouts:
 
 
 @contextmanager
-def deadline(phase: Phase, limit_s: float, *, left_s: float | None = None) -> Iterator[None]:
-    """Raises ApiError after `limit_s`, or after `left_s` of it where a part is already used."""
-    with anyio.move_on_after(limit_s if left_s is None else max(0.0, left_s)) as scope:
+def deadline(phase: Phase, limit_s: float) -> Iterator[None]:
+    """Raises ApiError after `limit_s`."""
+    with anyio.move_on_after(limit_s) as scope:
         yield
     if scope.cancelled_caught:
-        status, code, text = _LATE[phase]
-        raise ApiError(status, code, text.format(limit_s))
+        raise _late(phase, limit_s)
+
+
+class Patience:
+    """How long the engine may keep us waiting: `first_token` seconds, then `chunk` for each chunk.
+
+    Then only inside of `with patience:`, for it is not the engine's fault when a client reads
+    slowly. One timer that looks again where the deadline has moved: to set one for each chunk
+    would cost as much as to pass the chunk on.
+    """
+
+    def __init__(self, timeouts: Timeouts, scope: anyio.CancelScope) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timeouts = timeouts
+        self._scope = scope
+        self._phase: Phase = "first_token"
+        self._by = self._loop.time() + timeouts.first_token
+        self._timer = self._loop.call_at(self._by, self._look)
+
+    def __enter__(self) -> None:
+        self.heard()
+
+    def __exit__(self, *exc: object) -> None:
+        if self._phase == "chunk":
+            self._by = inf
+
+    def heard(self) -> None:
+        """A chunk has come."""
+        if self._phase == "chunk":
+            self._by = self._loop.time() + self._timeouts.chunk
+
+    def begun(self) -> None:
+        """The engine has given its first tokens."""
+        self._phase = "chunk"
+        self.heard()
+        self._timer.cancel()
+        self._look()
+
+    def close(self) -> None:
+        self._timer.cancel()
+
+    @property
+    def error(self) -> ApiError:
+        limit_s = self._timeouts.chunk if self._phase == "chunk" else self._timeouts.first_token
+        return _late(self._phase, limit_s)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if now >= self._by:
+            self._scope.cancel()
+            return
+        # No wait that begins from now on may end before that.
+        self._timer = self._loop.call_at(min(self._by, now + self._timeouts.chunk), self._look)
+
+
+@contextmanager
+def patience(timeouts: Timeouts) -> Iterator[Patience]:
+    """Raises ApiError where the engine lets one wait too long."""
+    with anyio.CancelScope() as scope:
+        watch = Patience(timeouts, scope)
+        try:
+            yield watch
+        finally:
+            watch.close()
+    if scope.cancelled_caught:
+        raise watch.error
+
+
+def _late(phase: Phase, limit_s: float) -> ApiError:
+    status, code, text = _LATE[phase]
+    return ApiError(status, code, text.format(limit_s))

@@ -14,6 +14,8 @@ import pytest
 from server.app import Gateway, create_app
 from server.engine_status import EngineStatus
 from server.listener import KEEP_ALIVE_S, Listener, bind, make_listener
+from server.timeouts import Timeouts
+from server.upstream_http import http_upstream
 from tests.server.fake_engine import MODEL, FakeEngine, fake_engine
 from tests.server.waiting import WAIT_S
 
@@ -24,6 +26,12 @@ def documented() -> dict[str, int]:
     """Every code in docs/gateway.md with its status."""
     rows = re.findall(r"^\| (\d{3}) \| (.+?) \|", (DOCS / "gateway.md").read_text(), re.MULTILINE)
     return {code: int(status) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """The loop that the gateway runs on."""
+    return "asyncio", {"use_uvloop": True}
 
 
 @dataclass
@@ -63,8 +71,12 @@ async def running(
     **options: Any,  # noqa: ANN401
 ) -> AsyncIterator[Running]:
     view = FakeView()
-    async with httpx.AsyncClient(base_url=upstream, trust_env=False) as client:
-        gateway = create_app(client, view, **options)
+    connect_s = options.get("timeouts", Timeouts()).connect
+    async with (
+        http_upstream(upstream, connect_s=connect_s) as connection,
+        httpx.AsyncClient(base_url=upstream, trust_env=False) as client,
+    ):
+        gateway = create_app(connection, client, view, **options)
         listening = bind("127.0.0.1", 0)
         listener = make_listener(gateway.app, keep_alive_s)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"

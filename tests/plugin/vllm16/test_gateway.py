@@ -12,9 +12,10 @@ import pytest
 
 from neuron.local.corpus import held_out
 from neuron.startup_check import check_engine
-from tests.engine.test_gateway import Ready, gateway
+from server.upstream_http import http_upstream
+from tests.engine.test_gateway import CONNECT_S, Ready, gateway
 from tests.plugin.vllm16.engine import MAX_PROMPT, MODEL, Engine
-from tests.plugin.vllm16.engine import client as upstream_client
+from tests.plugin.vllm16.engine import client as engine_client
 
 pytestmark = pytest.mark.anyio
 
@@ -22,8 +23,9 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def client(engine: Engine) -> AsyncIterator[openai.AsyncOpenAI]:
     async with (
-        upstream_client(engine) as upstream,
-        gateway(upstream, Ready(), "speculative") as served,
+        http_upstream(engine.base_url, connect_s=CONNECT_S) as upstream,
+        engine_client(engine) as models,
+        gateway(upstream, models, Ready(), "speculative") as served,
     ):
         yield served
 
