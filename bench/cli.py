@@ -24,6 +24,7 @@ from bench.options import (
     pair_options,
     plot_option,
     require_faster_option,
+    require_no_harm_option,
     run_options,
     slo_options,
 )
@@ -53,6 +54,7 @@ SETUP = Setup()
 @click.option("--speculative-url", metavar="URL", help="A speculative engine that runs already.")
 @click.option("--plain-url", metavar="URL", help="A plain engine that runs already.")
 @require_faster_option
+@require_no_harm_option
 @click.pass_context
 def cli(ctx: click.Context, /, **_: object) -> None:
     """Measure a pair against its own target without speculation, prompt by prompt.
@@ -102,7 +104,7 @@ def _bench(ctx: click.Context) -> None:
     summary = summarise(result, setup.limits)
     text = result.model_dump_json() + "\n" if params["as_json"] else render_report(result, summary)
     print_result(result, summary, text, params["plot"])
-    judge(summary, params["require_faster"])
+    judge(result, summary, params)
 
 
 def _source(params: Mapping[str, Any]) -> Urls | Pair | None:

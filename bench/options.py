@@ -131,6 +131,11 @@ require_faster_option = click.option(
          "be faster.",
 )  # fmt: skip
 
+require_no_harm_option = click.option(
+    "--require-no-harm", is_flag=True,
+    help="Exit with 9 unless each control is faster or within 5 % of the plain engine.",
+)  # fmt: skip
+
 plot_option = click.option(
     "--plot", metavar="PATH", type=click.Path(path_type=Path, dir_okay=False),
     help="Also draw a picture (.png, .svg or .pdf).",

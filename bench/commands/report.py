@@ -9,7 +9,14 @@ import click
 from bench.commands.overhead import print_overhead
 from bench.commands.shared import EPILOG, judge, print_result
 from bench.errors import UsageProblemError
-from bench.options import check_plot, chosen_slo, plot_option, require_faster_option, slo_options
+from bench.options import (
+    check_plot,
+    chosen_slo,
+    plot_option,
+    require_faster_option,
+    require_no_harm_option,
+    slo_options,
+)
 from bench.reconcile import reconcile, render_reconciled
 from bench.record import Result
 from bench.report import render_report
@@ -24,6 +31,7 @@ from bench.summary import summarise
 @click.argument("path", metavar="RESULT.json", type=click.Path(path_type=Path))
 @plot_option
 @require_faster_option
+@require_no_harm_option
 @click.option("--json", "as_json", is_flag=True, help="The rows as JSON on stdout, no table.")
 @slo_options
 @click.option(
@@ -56,7 +64,7 @@ def report(ctx: click.Context, /, **_: object) -> None:
     summary = summarise(result, ctx.ensure_object(Setup).limits)
     text = summary_json(result, summary) + "\n" if as_json else render_report(result, summary)
     print_result(result, summary, text, plot)
-    judge(summary, require_faster)
+    judge(result, summary, params)
 
 
 def _under(result: Result, params: Mapping[str, Any]) -> Result:

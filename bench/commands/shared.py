@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from bench.errors import EXIT_CODES, ClientLimitError, NotFasterError, UnusableError
+from bench.errors import (
+    EXIT_CODES,
+    ClientLimitError,
+    HarmError,
+    NotFasterError,
+    SelfDifferenceError,
+    UnusableError,
+    UsageProblemError,
+)
 from bench.models import check_models
 from bench.options import check_fits, chosen_pair
 from bench.plot import draw
@@ -15,6 +23,8 @@ from bench.record import Result, Settings
 from bench.run import Keep
 from bench.storage import write
 from bench.summary import Summary
+from bench.verdict import MARGIN, equivalent
+from bench.words import SAID, ratio
 from neuron.pair import Pair
 
 EPILOG = "\b\nExit codes:\n" + "".join(f"  {code:<4} {text}\n" for code, text in EXIT_CODES.items())
@@ -41,7 +51,8 @@ def print_result(result: Result, summary: Summary, text: str, plot: Path | None)
         draw(result, summary, plot)
 
 
-def judge(summary: Summary, require_faster: bool) -> None:
+def judge(result: Result, summary: Summary, params: Mapping[str, Any]) -> None:
+    """Raises what the first reason against the result is, in the order of how bad it is."""
     if summary.invalid:
         row = summary.invalid[0]
         raise ClientLimitError(
@@ -52,17 +63,44 @@ def judge(summary: Summary, require_faster: bool) -> None:
     if summary.faults:
         names = ", ".join(row.workload for row in summary.faults)
         raise UnusableError(
-            f"Speculative output is not the plain output on {names}: the speedup there is worth "
-            "nothing until that is explained."
+            f"{SAID[result.other].capitalize()} output is not the plain output on {names}: the "
+            "speedup there is worth nothing until that is explained."
         )
     if summary.gaps:
         gap = summary.gaps[0]
         raise UnusableError(
             f"{len(summary.gaps)} rows could not be shown, first {gap.workload}: {gap.reason}."
         )
-    if not require_faster:
+    if result.kind == "aa":
+        _judge_aa(summary)
         return
+    if params["require_faster"]:
+        _judge_faster(summary)
+    if params["require_no_harm"]:
+        _judge_harm(summary)
+
+
+def _judge_aa(summary: Summary) -> None:
+    found = [row for row in summary.rows if row.verdict != "not shown"]
+    if found:
+        raise SelfDifferenceError(
+            f"--aa: {len(found)} of {len(summary.rows)} rows call the plain engine different from "
+            f"itself, first {found[0].workload}; one row in twenty does so by chance."
+        )
+
+
+def _judge_faster(summary: Summary) -> None:
     structured = [row for row in summary.rows if row.structured]
     verdicts = [one.verdict for one in (summary.pools or structured or summary.rows)]
     if any(found != "faster" for found in verdicts):
         raise NotFasterError("--require-faster: " + ", ".join(verdicts) + ".")
+
+
+def _judge_harm(summary: Summary) -> None:
+    controls = [row for row in summary.rows if not row.structured]
+    if not controls:
+        raise UsageProblemError("--require-no-harm looks at controls: measure one, like prose.")
+    harmed = [r for r in controls if r.verdict != "faster" and not equivalent(r.speedup)]
+    if harmed:
+        told = ", ".join(f"{row.workload} {ratio(row.speedup)}" for row in harmed)
+        raise HarmError(f"--require-no-harm: {told} not inside [{MARGIN[0]}, {MARGIN[1]}].")
