@@ -1,6 +1,6 @@
 """From raw events to rows. A row has every number or it is a gap with a reason."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +9,9 @@ from bench import timing
 from bench.acceptance import Acceptance, Counted, acceptance, counted
 from bench.arm_facts import ArmFacts, arm_facts, usable
 from bench.client_limit import CLIENT_LIMITS, ClientLimits, limited
-from bench.identity import Identity, compare, halves, tie_nats
-from bench.record import Arm, Block, Measured, Reply, Result
+from bench.identity import Identity, compare
+from bench.record import Measured, Result
+from bench.side import Side, identities
 from bench.stats import (
     MIN_PROMPTS,
     Estimate,
@@ -111,7 +112,7 @@ def _row(result: Result, workload: str, concurrency: int, limits: ClientLimits) 
     planned = result.settings.per_cell
     if len(cell) < planned:
         return Gap(workload, concurrency, f"the run ended after {len(cell)} of {planned} requests")
-    base, other = _Side.of(result, cell, result.base), _Side.of(result, cell, result.other)
+    base, other = Side.of(result, cell, result.base), Side.of(result, cell, result.other)
     repeats = 2 * result.settings.rounds
     shape = (result.settings.prompts, repeats)
     tpot = Paired.of(base.array(shape, timing.tpot_ms), other.array(shape, timing.tpot_ms))
@@ -126,7 +127,7 @@ def _row(result: Result, workload: str, concurrency: int, limits: ClientLimits) 
     asked = [one for one in result.prompts if one.workload == workload]
     sampled = any(one.temperature for one in asked)
     identity, control = (
-        (compare({}, {}), compare({}, {})) if sampled else _identities(result, base, other)
+        (compare({}, {}), compare({}, {})) if sampled else identities(result, base, other)
     )
     limited_by = tuple(
         f"{side.arm}: {reason}"
@@ -152,53 +153,6 @@ def _row(result: Result, workload: str, concurrency: int, limits: ClientLimits) 
         verdict="invalid" if limited_by else verdict(speedup),
         tpot=tpot,
         total=Paired.of(base.array(shape, timing.total_ms), other.array(shape, timing.total_ms)),
-    )
-
-
-@dataclass(frozen=True)
-class _Side:
-    """One arm of a cell."""
-
-    arm: Arm
-    requests: list[Measured]
-    blocks: list[Block]
-
-    @classmethod
-    def of(cls, result: Result, cell: Sequence[Measured], arm: Arm) -> "_Side":
-        mine = [one for one in cell if one.arm == arm]
-        where = {(one.workload, one.concurrency, arm) for one in mine}
-        blocks = [b for b in result.blocks if (b.workload, b.concurrency, b.arm) in where]
-        return cls(arm, mine, blocks)
-
-    def tokens(self) -> dict[tuple[int, int], tuple[int, ...]]:
-        # A server that tells no ids has said nothing that could be compared.
-        kept = [one for one in usable(self.requests) if one.reply.counted_by == "token_ids"]
-        return {(one.prompt, one.repeat): one.reply.token_ids for one in kept}
-
-    def array(self, shape: tuple[int, int], series: Callable[[Reply], float | None]) -> Floats:
-        values = np.full(shape, np.nan)
-        for one in usable(self.requests):
-            value = series(one.reply)
-            if value is not None:
-                values[one.prompt, one.repeat] = value
-        return values
-
-
-def _identities(result: Result, base: _Side, other: _Side) -> tuple[Identity, Identity]:
-    cell = {(one.workload, one.concurrency) for one in base.requests}
-    probes = {
-        arm: {
-            (one.prompt, one.repeat): one
-            for one in result.probes
-            if one.arm == arm and (one.workload, one.concurrency) in cell
-        }
-        for arm in (base.arm, other.arm)
-    }
-    nats = tie_nats(result.provenance.engines)
-    plain = base.tokens()
-    return (
-        compare(plain, other.tokens(), probes[other.arm], nats),
-        compare(*halves(plain), probes[base.arm], nats),
     )
 
 

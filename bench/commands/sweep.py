@@ -12,9 +12,8 @@ from bench.commands.shared import EPILOG
 from bench.edge import run_until_done
 from bench.errors import UnusableError, UsageProblemError
 from bench.models import check_models
+from bench.option_types import Levels, Numbers
 from bench.options import (
-    Levels,
-    Numbers,
     check_fits,
     chosen_pair,
     chosen_settings,

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from bench.client import Call, Target, body, read_reply, send
+from bench.client import Call, Target, body, send
 from bench.engines import free_port
 from bench.record import Reply
+from bench.reply import read_reply
 from bench.wire import Limits
 from tests.bench.fake_engine import (
     DONE,

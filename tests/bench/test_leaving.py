@@ -83,7 +83,7 @@ def test_a_signal_ends_the_engines_and_keeps_what_was_measured(
     kept = Result.model_validate_json(path.read_bytes())
     assert kept.stopped == "interrupted"
     assert 10 <= len(kept.requests) < 64
-    assert run(["report", str(path)]) == 5
+    assert run(["report", str(path)], Setup(limits=UNLIMITED)) == 5
     assert "PARTIAL: the run ended early" in capsys.readouterr().out
 
 
@@ -101,7 +101,7 @@ def test_an_engine_that_dies_is_reported_with_its_log_and_the_rows_before(
     assert f"its log is {log}" in err
     assert log.read_text() == "the engine's last words"
     (path,) = out.glob("speedup-tiny_pair-*-partial.json")
-    assert run(["report", str(path)]) == 5
+    assert run(["report", str(path)], Setup(limits=UNLIMITED)) == 5
     told = capsys.readouterr()
     assert "PARTIAL: the run ended early, after" in told.out
     assert "\n sql " in told.out

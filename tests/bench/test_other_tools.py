@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from bench import timing
-from bench.client import read_reply
 from bench.record import Reply
+from bench.reply import read_reply
 from bench.series import ALL, OTHER_TOOLS, SERIES, Series
 from bench.wire import Exchange, Read
 from tests.bench.fake_engine import DONE, event, usage_event

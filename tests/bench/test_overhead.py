@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from bench.cli import run
-from bench.client import Call, Target, read_reply, send
+from bench.client import Call, Target, send
 from bench.overhead import Overhead, overheads
 from bench.record import SCHEMA_VERSION, Arm, Measured, Prompt, Reply, Result
+from bench.reply import read_reply
 from bench.setup import Setup
 from neuron.local.corpus import held_out
 from tests.bench.fake_engine import MODEL, FakeClock, Frame, Steps, serving
