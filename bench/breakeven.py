@@ -16,8 +16,9 @@ from bench.summary import Row, summarise
 from bench.sweep import Cell
 from bench.verdict import Verdict, in_words
 from bench.words import ratio
-from neuron.cost import Costs, Model, Setup, shape_of, shipped
+from neuron.cost import Costs, Model, Setup, shipped
 from neuron.errors import SpecserveError
+from neuron.shapes import shape_of
 
 WIDTH = 400
 NXDI_LOOPS = ("nxdi", "legacy")

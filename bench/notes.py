@@ -19,7 +19,8 @@ HINT = 1.1
 def notes(result: Result, summary: Summary) -> Iterator[str]:
     yield from early_end(result)
     for gap in summary.gaps:
-        yield f"{gap.workload} at concurrency {gap.concurrency}: not shown, {gap.reason}."
+        where = f"{gap.workload} at {result.settings.level(gap.concurrency)}"
+        yield f"{where}: not shown, {gap.reason}."
     for row in summary.rows:
         where = f"{row.workload} at {result.settings.level(row.concurrency)}"
         for reason in row.limited:
@@ -37,7 +38,7 @@ def notes(result: Result, summary: Summary) -> Iterator[str]:
                 "shows nothing."
             )
     yield from _counted(result, summary)
-    yield from _held_up(summary.rows, SAID[result.other])
+    yield from _held_up(result.settings, summary.rows, SAID[result.other])
     yield (
         f"TPOT = {ALL['tpot'].says}; medians over requests. Speedup = {ALL['speedup'].says}; "
         f"paired mean = {ALL['paired mean'].says}. Interval = {ALL['interval'].says}. Verdict = "
@@ -45,8 +46,8 @@ def notes(result: Result, summary: Summary) -> Iterator[str]:
     )
     for pool in summary.pools:
         yield (
-            f"{STRUCTURED_ALL}, concurrency {pool.concurrency}: speedup = geometric mean of the "
-            f"{pool.workloads} workloads' speedups; total time from request to last "
+            f"{STRUCTURED_ALL}, {result.settings.level(pool.concurrency)}: speedup = geometric "
+            f"mean of the {pool.workloads} workloads' speedups; total time from request to last "
             f"token, plain over speculative, {ratio(pool.total)}."
         )
     yield from origin(result)
@@ -61,10 +62,10 @@ def early_end(result: Result) -> Iterator[str]:
         )
 
 
-def _held_up(rows: Sequence[Row], other: str) -> Iterator[str]:
+def _held_up(settings: Settings, rows: Sequence[Row], other: str) -> Iterator[str]:
     """What did not come as it was made."""
     sides = [
-        (f"{row.workload} at concurrency {row.concurrency}, {name}", arm)
+        (f"{row.workload} at {settings.level(row.concurrency)}, {name}", arm)
         for row in rows
         for name, arm in (("plain", row.base), (other, row.other))
     ]

@@ -15,7 +15,7 @@ import psutil  # type: ignore[import-untyped]
 
 from bench.errors import UsageProblemError
 from neuron.catalogue import Geometry
-from neuron.cost import shape_of
+from neuron.shapes import shape_of
 
 if TYPE_CHECKING:
     from transformers import Qwen2ForCausalLM

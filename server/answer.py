@@ -9,6 +9,7 @@ from starlette.types import Send
 
 from server.errors import ApiError
 from server.responses import STALLED, WRITE, bounded, raw_headers, send_body, send_error
+from server.usage import Tokens
 
 STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -20,13 +21,16 @@ STREAM_HEADERS = {
 
 class Answer:
     def __init__(
-        self, send: Send, state: Mapping[str, Any], write_s: float, headers: Mapping[str, str]
+        self, send: Send, state: Mapping[str, Any], write_s: float, headers: dict[str, str]
     ) -> None:
         """`state` is the scope's; a client that takes nothing for `write_s` is dropped."""
         self._send = bounded(send, write_s, state)
         self._write: Callable[[bytes], None] = state[WRITE]
         self._stalled: Callable[[], bool] = state[STALLED]
-        self._headers = headers
+        self.headers = headers
+        """Until the first byte, more may be added."""
+        self.tokens: Tokens | None = None
+        """What the engine says that it used."""
         self._kept = b""
         self.status: int | None = None
         """None: nothing has been sent."""
@@ -35,7 +39,7 @@ class Answer:
 
     async def whole(self, body: bytes) -> None:
         self.status, self.finished = 200, True
-        await send_body(self._send, 200, body, self._headers)
+        await send_body(self._send, 200, body, self.headers)
 
     def offer(self, data: bytes) -> bool:
         """Part of a stream; False where it cannot go at once and has to be flushed."""
@@ -50,7 +54,7 @@ class Answer:
             return
         if self.status is None:
             self.status = 200
-            headers = raw_headers({**STREAM_HEADERS, **self._headers})
+            headers = raw_headers({**STREAM_HEADERS, **self.headers})
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         data, self._kept = self._kept, b""
         await self._body(data, more=True)
@@ -67,7 +71,7 @@ class Answer:
         self.finished = True
         if self.status is None:
             self.status = error.status
-            await send_error(self._send, error, self._headers)
+            await send_error(self._send, error, self.headers)
         else:
             await self._body(error.event(), more=False)
 

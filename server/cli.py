@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import redirect_stderr
 
 import anyio
 import click
 from pydantic.fields import FieldInfo
 
 from neuron.errors import SpecserveError
+from server.keys_cli import keys
 from server.settings import PREFIX, Settings, flag, load_settings
+from server.stderr import UnfailingStderr
 
 EPILOG = f"""Every option is also an environment variable: {PREFIX}PORT for --port.
 
@@ -39,7 +42,10 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     return click.Option([flag(name)], default=None, help=text, metavar="VALUE")
 
 
-def _run(**given: str | bool | None) -> None:
+@click.pass_context
+def _run(context: click.Context, /, **given: str | bool | None) -> None:
+    if context.invoked_subcommand is not None:
+        return
     # Imported late: --help need not wait for the web stack.
     from server.service import serve
 
@@ -47,15 +53,18 @@ def _run(**given: str | bool | None) -> None:
         settings = load_settings(
             {name: value for name, value in given.items() if value is not None}, os.environ
         )
-        code = anyio.run(serve, settings, backend_options={"use_uvloop": True})
+        with redirect_stderr(UnfailingStderr(sys.stderr)):
+            code = anyio.run(serve, settings, backend_options={"use_uvloop": True})
     except SpecserveError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     sys.exit(code)
 
 
-main = click.Command(
+main = click.Group(
     "server",
+    invoke_without_command=True,
+    commands=[keys],
     callback=_run,
     params=[_option(name, field) for name, field in Settings.model_fields.items()],
     help="An OpenAI-compatible gateway; starts the engine of a pair as its child.",

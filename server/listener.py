@@ -16,7 +16,9 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from neuron.errors import SpecserveError
+from server import defaults
 from server.errors import ApiError
+from server.head_timer import HeadTimer
 from server.request_id import choose
 from server.responses import DROP, JSON, REQUEST_ID, STALLED, WRITE
 
@@ -40,8 +42,10 @@ class NotHttpError(Exception):
 class Protocol(HttpToolsProtocol):
     """uvicorn's over llhttp, with a bound on the head and our own words for what is no HTTP."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
+    def __init__(self, *args: Any, head_timeout_s: float, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
+        self._head_timeout_s = head_timeout_s
+        self._head_timer = HeadTimer(self.loop, head_timeout_s, self._head_is_late)
         self._in_head = False
         self._unused_bytes = 0
         """Read since there was last a body or a whole head."""
@@ -57,6 +61,11 @@ class Protocol(HttpToolsProtocol):
             STALLED: lambda: flow.write_paused,
             WRITE: partial(_write_part, transport),
         }
+        self._head_timer.waits(True)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_timer.stop()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -70,6 +79,7 @@ class Protocol(HttpToolsProtocol):
             return
         if self._unused_bytes > MAX_HEAD_BYTES:
             self._refuse(_HEAD_TOO_LARGE)
+        self._head_timer.waits(self._is_idle())
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -102,12 +112,24 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        # What came behind the request may be part of the next one's head.
+        self._head_timer.waits(self._in_head and self._is_idle())
         if self._refusal is not None and self.cycle.response_complete:
             self._send(self._refusal)
 
     def timeout_keep_alive_handler(self) -> None:
         # Not close(), which would wait for a client that does not read the answer it has.
         self.transport.abort()
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _head_is_late(self) -> None:
+        if self._in_head:
+            text = f"The headers did not arrive within {self._head_timeout_s:g} s."
+            self._refuse(ApiError(408, "timeout_headers", text))
+        else:
+            self.transport.close()
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -165,10 +187,14 @@ def _not_http(error: httptools.HttpParserError) -> ApiError:
     return ApiError(400, "invalid_http", f"This is not valid HTTP/1.1: {cause}.")
 
 
-def make_listener(app: ASGIApp, keep_alive_s: int = KEEP_ALIVE_S) -> Listener:
+def make_listener(
+    app: ASGIApp,
+    keep_alive_s: int = KEEP_ALIVE_S,
+    head_timeout_s: float = defaults.HEADER_TIMEOUT_S,
+) -> Listener:
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=partial(Protocol, head_timeout_s=head_timeout_s),  # type: ignore[arg-type]
         ws="none",
         # Its warnings are about what clients send, and no client writes our log.
         log_level="error",
@@ -182,7 +208,7 @@ def make_listener(app: ASGIApp, keep_alive_s: int = KEEP_ALIVE_S) -> Listener:
     return Listener(config)
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, options: str = "--") -> socket.socket:
     """Before the engine starts, so that a taken port is known at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -193,7 +219,8 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise SpecserveError(
-            f"Cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host."
+            f"Cannot listen on {host}:{port}: {error.strerror}; "
+            f"choose another {options}port or {options}host."
         ) from error
     return listener
 

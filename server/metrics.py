@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, get_args
+import asyncio
+from typing import Literal, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
+from server.admission import Admission
 from server.engine_status import EngineState, EngineStatus
+from server.keys import Priority
 from server.usage import Acceptance, Pool, Tokens
 
 REQUEST_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 GAP_SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+QUEUE_SECONDS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+Phase = Literal["body", "queue", "prefill", "answer"]
+"""How far a request had come: its body, its turn, its first byte, its last."""
 
 M = TypeVar("M", bound=MetricWrapperBase)
 
@@ -29,7 +37,36 @@ class Metrics:
             "status",
             "code",
         )
-        self.in_flight = self._gauge("requests_in_flight", "Requests being served now.")
+        self._in_flight = self._gauge(
+            "requests_in_flight", "Requests from their headers to their last byte."
+        )
+        self._running = self._gauge("requests_running", "Those of them that the engine has.")
+        self._queued = self._gauge(
+            "requests_queued", "Those of them that wait for their turn.", "priority"
+        )
+        self._queue_seconds = self._histogram(
+            "queue_seconds",
+            "From asking for a turn to having it; who never had one is in rejections.",
+            QUEUE_SECONDS,
+            "priority",
+        )
+        self._rejections = self._counter(
+            "rejections",
+            "Requests refused before any engine had them, by the code of the answer; key is the "
+            "key's name, empty where none was told.",
+            "code",
+            "key",
+        )
+        self._disconnects = self._counter(
+            "disconnects",
+            "Clients that left, or were dropped since they read too slowly, before their answer "
+            "was complete; phase: body, queue, prefill or answer.",
+            "phase",
+            "reason",
+        )
+        self.quota_store_errors = self._counter(
+            "quota_store_errors", "Times that the shared quota store did not answer."
+        )
         self._seconds = self._histogram(
             "request_seconds", "From the first byte to the last.", REQUEST_SECONDS, "route", "pool"
         )
@@ -69,7 +106,24 @@ class Metrics:
         self._start_seconds = self._gauge(
             "engine_start_seconds", "The last start, until a generated token was checked."
         )
+        tasks = self._gauge("event_loop_tasks", "Tasks of the event loop; at rest always as many.")
+        tasks.set_function(_tasks)
         self.draining = self._gauge("draining", "1 from SIGTERM on.")
+
+    def admission_changed(self, admission: Admission) -> None:
+        self._in_flight.set(admission.in_flight)
+        self._running.set(admission.running)
+        for priority, count in admission.queued().items():
+            self._queued.labels(priority).set(count)
+
+    def queued_for(self, priority: Priority, seconds: float) -> None:
+        self._queue_seconds.labels(priority).observe(seconds)
+
+    def rejected(self, code: str, key: str = "") -> None:
+        self._rejections.labels(code, key).inc()
+
+    def disconnected(self, phase: Phase, reason: str) -> None:
+        self._disconnects.labels(phase, reason).inc()
 
     def request_ended(self, route: str, status: int, code: str, seconds: float) -> None:
         self._requests.labels(route, self._pool, str(status), code).inc()
@@ -125,3 +179,11 @@ class Metrics:
     def _kept(self, metric: M, labels: tuple[str, ...]) -> M:
         self._all.append((metric, labels))
         return metric
+
+
+def _tasks() -> float:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        # Read outside of the loop there are none to speak of.
+        return 0

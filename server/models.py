@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from server.access import key_of
 from server.engine_status import EngineView, not_ready
 from server.errors import ApiError, unavailable
 from server.responses import JSON
@@ -50,19 +51,21 @@ class Models:
     engine: EngineView
 
     async def list(self, request: Request) -> Response:
-        models = [model.document() for model in await self._models()]
+        models = [model.document() for model in await self._models(request)]
         return _json({"object": "list", "data": models})
 
     async def one(self, request: Request) -> Response:
         wanted = request.path_params["model"]
-        for model in await self._models():
+        for model in await self._models(request):
             if model.id == wanted:
                 return _json(model.document())
-        raise ApiError(
-            404, "model_not_found", f"The model {wanted[:200]!r} is not served here.", param="model"
-        )
+        raise model_not_found(wanted)
 
-    async def _models(self) -> Sequence[Model]:
+    async def _models(self, request: Request) -> Sequence[Model]:
+        key = key_of(request.scope)
+        return [model for model in await self._listed() if key.may_use(model.id)]
+
+    async def _listed(self) -> Sequence[Model]:
         refusal = not_ready(self.engine)
         if refusal is not None:
             raise refusal
@@ -74,6 +77,16 @@ class Models:
                 "The engine does not say which models it has.",
                 retry_after_s=self.engine.retry_after_s,
             ) from error
+
+
+def model_not_found(name: str) -> ApiError:
+    """The same whether it is not there or not for this key."""
+    return ApiError(
+        404,
+        "model_not_found",
+        f"The model {name[:200]!r} does not exist or you do not have access to it.",
+        param="model",
+    )
 
 
 def _json(document: dict[str, Any]) -> Response:

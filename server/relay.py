@@ -14,16 +14,18 @@ from server.answer import Answer
 from server.engine_errors import translate
 from server.engine_json import read_object
 from server.engine_status import EngineView
-from server.errors import engine_lost, unavailable
+from server.errors import ApiError, engine_lost, unavailable
 from server.metrics import Metrics
 from server.openai_request import CompletionRequest
 from server.passing import Passing
+from server.responses import JSON
 from server.stream import StreamReader
 from server.timeouts import Patience, Timeouts, deadline, patience
 from server.upstream import Upstream, UpstreamAnswer, UpstreamError, UpstreamRefusedError
 from server.usage import Pool, acceptance_of, tokens_of, with_acceptance
 
 CLOSE_S = 1.0
+EVENTS = "text/event-stream"
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,13 @@ class Relay:
         async with self.upstream.post(request.path, request.body) as response:
             body = await response.rest()
             self._require_ok(request, response, body)
+            _require_type(request, response, JSON)
         document = read_object(body)
         if document is None:
             raise engine_lost(self.engine.retry_after_s)
         acceptance = acceptance_of(document, self.pool)
-        self.metrics.generated(tokens_of(document), acceptance)
+        answer.tokens = tokens_of(document)
+        self.metrics.generated(answer.tokens, acceptance)
         await answer.whole(msgspec.json.encode(with_acceptance(document, acceptance)))
 
     async def _stream(self, request: CompletionRequest, answer: Answer) -> None:
@@ -62,6 +66,7 @@ class Relay:
             with patience(self.timeouts) as waiting:
                 await self._pass_on(request, answer, reader, waiting)
         finally:
+            answer.tokens = reader.tokens
             self.metrics.generated(reader.tokens, reader.acceptance)
 
     async def _pass_on(
@@ -71,6 +76,7 @@ class Relay:
         async with self.upstream.post(request.path, request.body) as response:
             if response.status != HTTPStatus.OK:
                 self._require_ok(request, response, await response.rest())
+            _require_type(request, response, EVENTS)
             while not reader.done:
                 with waiting:
                     more = await response.feed(passing.take)
@@ -107,3 +113,14 @@ class Relay:
             ) from error
         except UpstreamError as error:
             raise engine_lost(self.engine.retry_after_s) from error
+
+
+def _require_type(request: CompletionRequest, response: UpstreamAnswer, wanted: str) -> None:
+    given = response.headers.get("content-type", wanted)
+    found = given.partition(";")[0].strip().lower()
+    if found != wanted:
+        raise ApiError(
+            502,
+            "engine_unexpected",
+            f"The engine answered {request.path} with {found[:80]!r} instead of {wanted}.",
+        )

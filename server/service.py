@@ -7,7 +7,8 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +17,14 @@ import httpx
 
 from neuron.launch import Endpoint, render
 from neuron.pair import load_pair
-from server.app import Gateway, create_app
+from server.app import Gateway, create_app, metrics_app
 from server.engine_status import Engine, EngineStatus
 from server.engines import HEALTH_TIMEOUT_S, EngineProcess, engine_client
+from server.keys import KeyRing
 from server.listener import bind, make_listener, url_of
 from server.metrics import Metrics
+from server.quota_store import QuotaStore, shared_storage
+from server.quotas import Quotas
 from server.remote_engine import RemoteEngine
 from server.settings import PREFIX, Settings, SettingsError
 from server.shutdown import Shutdown
@@ -47,8 +51,9 @@ async def serve(settings: Settings) -> int:
     """Until a signal. Returns the exit code; raises SpecserveError before it listens."""
     if settings.log_dir is not None:
         _require_writable(settings.log_dir)
-    listening = bind(settings.host, settings.port)
-    try:
+    with _bound(settings) as sockets:
+        # In a thread: it may ask AWS.
+        keys = await anyio.to_thread.run_sync(settings.key_source.load)
         with tempfile.TemporaryDirectory(prefix="specserve-") as folder:
             backend = await _backend(settings, Path(folder))
             async with (
@@ -56,20 +61,41 @@ async def serve(settings: Settings) -> int:
                 http_upstream(
                     backend.url, uds=backend.uds, connect_s=settings.connect_timeout
                 ) as upstream,
+                _quotas(settings, backend.metrics) as quotas,
             ):
-                return await _until_signal(settings, backend, upstream, listening)
-    finally:
-        listening.close()
+                gateway = _gateway(settings, backend, upstream, keys, quotas)
+                return await _until_signal(settings, gateway, backend, sockets)
+
+
+@contextmanager
+def _bound(settings: Settings) -> Iterator[list[socket.socket]]:
+    """The port for clients, and the one for metrics if there is one."""
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(bind(settings.host, settings.port))]
+        if settings.metrics_port is not None:
+            port = bind(settings.metrics_host, settings.metrics_port, "--metrics-")
+            sockets.append(opened.enter_context(port))
+        yield sockets
+
+
+@asynccontextmanager
+async def _quotas(settings: Settings, metrics: Metrics) -> AsyncIterator[Quotas]:
+    if settings.quota_store is None:
+        yield Quotas()
+        return
+    async with shared_storage(settings.quota_store) as shared:
+        on_error = metrics.quota_store_errors.inc
+        yield Quotas(QuotaStore(shared, settings.quota_store_down, on_error))
 
 
 async def _until_signal(
-    settings: Settings, backend: Backend, upstream: Upstream, listening: socket.socket
+    settings: Settings, gateway: Gateway, backend: Backend, sockets: list[socket.socket]
 ) -> int:
-    gateway = _gateway(settings, backend, upstream)
     # What is there now stays: no collection in the middle of a stream needs to look at it again.
     gc.collect()
     gc.freeze()
-    listener = make_listener(gateway.app)
+    apps = [gateway.app, metrics_app(backend.metrics)][: len(sockets)]
+    listeners = [make_listener(app, head_timeout_s=settings.header_timeout) for app in apps]
     shutdown = Shutdown(
         gateway.admission, settings.drain_timeout, lambda: backend.metrics.draining.set(1)
     )
@@ -77,10 +103,13 @@ async def _until_signal(
         async with anyio.create_task_group() as engine_tasks:
             engine_tasks.start_soon(backend.engine.run)
             async with anyio.create_task_group() as port_tasks:
-                port_tasks.start_soon(listener.serve, [listening])
-                sys.stderr.write(f"listening on {url_of(listening)}\n")
+                for listener, bound in zip(listeners, sockets, strict=True):
+                    port_tasks.start_soon(listener.serve, [bound])
+                for bound, what in zip(sockets, ("listening", "metrics"), strict=False):
+                    sys.stderr.write(f"{what} on {url_of(bound)}\n")
                 await shutdown.on_signals(signals)
-                listener.should_exit = True
+                for listener in listeners:
+                    listener.should_exit = True
             engine_tasks.cancel_scope.cancel()
     return 1 if shutdown.forced else 0
 
@@ -95,7 +124,9 @@ def _require_writable(log_dir: Path) -> None:
         ) from error
 
 
-def _gateway(settings: Settings, backend: Backend, upstream: Upstream) -> Gateway:
+def _gateway(
+    settings: Settings, backend: Backend, upstream: Upstream, keys: KeyRing, quotas: Quotas
+) -> Gateway:
     return create_app(
         upstream,
         backend.client,
@@ -103,13 +134,17 @@ def _gateway(settings: Settings, backend: Backend, upstream: Upstream) -> Gatewa
         pool=backend.pool,
         timeouts=Timeouts(
             body=settings.body_timeout,
+            queue=settings.queue_timeout,
             connect=settings.connect_timeout,
             first_token=settings.first_token_timeout,
             chunk=settings.chunk_timeout,
             write=settings.write_timeout,
             total=settings.total_timeout,
         ),
+        keys=keys,
+        quotas=quotas,
         max_in_flight=settings.max_in_flight,
+        max_queued=settings.max_queued,
         max_body_bytes=settings.max_body_bytes,
         metrics=backend.metrics,
     )

@@ -14,13 +14,14 @@ import anyio
 from server import defaults
 from server.errors import ApiError, Code
 
-Phase = Literal["body", "first_token", "chunk", "total"]
+Phase = Literal["body", "first_token", "chunk", "total", "client"]
 
 _LATE: dict[Phase, tuple[int, Code, str]] = {
     "body": (408, "timeout_body", "The body did not arrive within {:g} s."),
     "first_token": (504, "timeout_first_token", "The engine gave no token within {:g} s."),
     "chunk": (504, "timeout_chunk", "The engine gave nothing more for {:g} s."),
     "total": (504, "timeout_total", "The answer was not complete within {:g} s."),
+    "client": (504, "deadline_exceeded", "The answer was not complete within the client's {:g} s."),
 }
 
 
@@ -29,6 +30,7 @@ class Timeouts:
     """Seconds."""
 
     body: float = defaults.BODY_TIMEOUT_S
+    queue: float = defaults.QUEUE_TIMEOUT_S
     connect: float = defaults.CONNECT_TIMEOUT_S
     first_token: float = defaults.FIRST_TOKEN_TIMEOUT_S
     chunk: float = defaults.CHUNK_TIMEOUT_S
@@ -38,9 +40,9 @@ class Timeouts:
 
 
 @contextmanager
-def deadline(phase: Phase, limit_s: float) -> Iterator[None]:
-    """Raises ApiError after `limit_s`."""
-    with anyio.move_on_after(limit_s) as scope:
+def deadline(phase: Phase, limit_s: float, *, left_s: float | None = None) -> Iterator[None]:
+    """Raises ApiError after `limit_s`, or after `left_s` of it where a part is already used."""
+    with anyio.move_on_after(limit_s if left_s is None else max(0.0, left_s)) as scope:
         yield
     if scope.cancelled_caught:
         raise _late(phase, limit_s)
@@ -54,6 +56,9 @@ class Patience:
     would cost as much as to pass the chunk on.
     """
 
+    # A process that was stopped, or a machine, finds all timers due and all chunks still unread.
+    READ_FIRST_S = 0.05
+
     def __init__(self, timeouts: Timeouts, scope: anyio.CancelScope) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeouts = timeouts
@@ -61,6 +66,8 @@ class Patience:
         self._phase: Phase = "first_token"
         self._by = self._loop.time() + timeouts.first_token
         self._timer = self._loop.call_at(self._by, self._look)
+        self._missed = inf
+        """The deadline that had passed when the timer last looked."""
 
     def __enter__(self) -> None:
         self.heard()
@@ -91,11 +98,15 @@ class Patience:
 
     def _look(self) -> None:
         now = self._loop.time()
-        if now >= self._by:
+        if now < self._by:
+            # No wait that begins from now on may end before that.
+            again = min(self._by, now + self._timeouts.chunk)
+        elif self._missed == self._by:
             self._scope.cancel()
             return
-        # No wait that begins from now on may end before that.
-        self._timer = self._loop.call_at(min(self._by, now + self._timeouts.chunk), self._look)
+        else:
+            self._missed, again = self._by, now + self.READ_FIRST_S
+        self._timer = self._loop.call_at(again, self._look)
 
 
 @contextmanager

@@ -26,6 +26,8 @@ from bench.setup import Setup
 from bench.storage import read
 from bench.summary import summarise
 
+OF_A_SPEEDUP = ("plot", "require_faster", "require_no_harm", "other_tools", "slo_ttft", "slo_tpot")
+
 
 @click.command(epilog=EPILOG)
 @click.argument("path", metavar="RESULT.json", type=click.Path(path_type=Path))
@@ -44,14 +46,14 @@ def report(ctx: click.Context, /, **_: object) -> None:
     """Print a stored result's table again, from its raw events."""
     params = ctx.params
     path, plot, as_json = params["path"], params["plot"], params["as_json"]
-    require_faster = params["require_faster"]
     check_plot(plot)
     result = _under(read(path), params)
     if result.kind == "overhead":
-        if plot is not None or require_faster:
+        given = [f"--{name.replace('_', '-')}" for name in OF_A_SPEEDUP if params[name]]
+        if given:
             raise UsageProblemError(
-                f"{path} says what the gateway adds and has no speedup: leave out --plot and "
-                "--require-faster."
+                f"{path} says what the gateway adds and has no speedup: leave out "
+                f"{', '.join(given)}."
             )
         print_overhead(result, as_json)
         return

@@ -39,17 +39,19 @@ def size(path: Path, speedup: float, power: float, as_json: bool) -> None:
     if speedup == 1:
         raise UsageProblemError("--speedup 1 is no difference: give the ratio to be shown.")
     rows = []
-    for row in summarise(read(path)).rows:
+    result = read(path)
+    for row in summarise(result).rows:
         found = spread(row.tpot)
         needed = prompts_for(speedup, found.log_sd, power)
-        rows.append({"workload": row.workload, "concurrency": row.concurrency, **asdict(found),
+        level = result.settings.level(row.concurrency)
+        rows.append({"workload": row.workload, "level": level, **asdict(found),
                      "needed": needed})  # fmt: skip
     if as_json:
         click.echo(json.dumps({"speedup": speedup, "power": power, "rows": rows}))
         return
     for one in rows:
         click.echo(
-            f"{one['workload']} at concurrency {one['concurrency']}: {one['needed']} prompts show "
+            f"{one['workload']} at {one['level']}: {one['needed']} prompts show "
             f"{speedup:g}x with a chance of {power:.0%} (spread of log ratio {one['log_sd']:.3f} "
             f"over {one['prompts']} prompts)"
         )

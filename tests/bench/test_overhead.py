@@ -112,6 +112,6 @@ def test_the_whole_command_with_the_real_gateway(
     assert capsys.readouterr().out == told
     assert run(["report", str(path), "--json"]) == 0
     assert '"gap": {"value": ' in capsys.readouterr().out
-    for option in (["--require-faster"], ["--plot", str(tmp_path / "p.png")]):
+    for option in (["--require-faster"], ["--plot", str(tmp_path / "p.png")], ["--other-tools"]):
         assert run(["report", str(path), *option]) == 2
-        assert "leave out --plot and --require-faster" in capsys.readouterr().err
+        assert f"has no speedup: leave out {option[0]}." in capsys.readouterr().err

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from server.app import Gateway, create_app
+from server.defaults import HEADER_TIMEOUT_S
 from server.engine_status import EngineStatus
 from server.listener import KEEP_ALIVE_S, Listener, bind, make_listener
 from server.timeouts import Timeouts
@@ -68,6 +69,7 @@ async def running(
     upstream: str,
     *,
     keep_alive_s: int = KEEP_ALIVE_S,
+    head_timeout_s: float = HEADER_TIMEOUT_S,
     **options: Any,  # noqa: ANN401
 ) -> AsyncIterator[Running]:
     view = FakeView()
@@ -78,7 +80,7 @@ async def running(
     ):
         gateway = create_app(connection, client, view, **options)
         listening = bind("127.0.0.1", 0)
-        listener = make_listener(gateway.app, keep_alive_s)
+        listener = make_listener(gateway.app, keep_alive_s, head_timeout_s)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, [listening])

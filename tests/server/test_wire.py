@@ -9,11 +9,11 @@ import anyio
 import httpx
 import pytest
 
-from tests.server.conftest import CHAT, Running, chat
+from tests.server.conftest import CHAT, Running, chat, running
 from tests.server.fake_engine import FakeEngine
 from tests.server.test_requests import is_openai_error
 from tests.server.test_timeouts_and_leaving import rest_of
-from tests.server.waiting import WAIT_S
+from tests.server.waiting import WAIT_S, until
 
 pytestmark = pytest.mark.anyio
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
@@ -73,6 +73,48 @@ async def test_a_head_without_bound_is_431(gateway: Running, request_bytes: byte
 async def test_headers_of_a_usual_size_pass(gateway: Running) -> None:
     cookie = {"cookie": "a" * 32_000}
     assert (await gateway.http.post(CHAT, json=chat(), headers=cookie)).status_code == 200
+
+
+async def test_the_number_of_headers_has_a_bound(gateway: Running) -> None:
+    host_and_close = 2
+    for count, status in ((100, 404), (101, 431)):
+        many = b"".join(b"x-%d: a\r\n" % number for number in range(count - host_and_close))
+        answer = await exchange(gateway, GET + b"connection: close\r\n" + many + b"\r\n")
+        assert answer.status_code == status
+        is_openai_error(answer)
+
+
+async def test_headers_that_do_not_come_on_end_the_connection(engine: FakeEngine) -> None:
+    async with running(engine.url, head_timeout_s=0.3) as gateway:
+        answer = await exchange(gateway, GET)
+        assert answer.status_code == 408
+        assert is_openai_error(answer)["code"] == "timeout_headers"
+        port = int(gateway.url.rsplit(":", 1)[1])
+        with anyio.fail_after(WAIT_S):
+            # Who says nothing at all is told nothing; nor does a second request wait for ever.
+            for start in (b"", b"\r\n"):
+                async with await anyio.connect_tcp("127.0.0.1", port) as wire:
+                    await wire.send(start)
+                    assert await rest_of(wire) == b""
+            async with await anyio.connect_tcp("127.0.0.1", port) as wire:
+                await wire.send(GET + b"\r\n" + GET)
+                both = await rest_of(wire)
+        assert both.startswith(b"HTTP/1.1 404 ")
+        assert b"HTTP/1.1 408 " in both
+        await until(lambda: not gateway.listener.server_state.connections)
+
+
+async def test_a_slow_body_is_no_slow_header(engine: FakeEngine) -> None:
+    async with running(engine.url, head_timeout_s=0.2) as gateway:
+        body = json.dumps(chat()).encode()
+        head = POST + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        port = int(gateway.url.rsplit(":", 1)[1])
+        with anyio.fail_after(WAIT_S):
+            async with await anyio.connect_tcp("127.0.0.1", port) as wire:
+                await wire.send(head + body[:5])
+                await anyio.sleep(0.5)
+                await wire.send(body[5:])
+                assert (await rest_of(wire)).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_no_web_socket_is_spoken(gateway: Running) -> None:
