@@ -19,8 +19,8 @@ WIDTH = 110
 NOTE = (
     "Added: later than without anything in between, against the direct median of the same run. "
     "Every chunk carries its number and the moment of its send on the machine's own clock. "
-    "Complete: each stream got all chunks, once and in order, and its end mark. Streams are spread "
-    "over the step. One core for each contestant; fake engine and load share another. Where a "
+    "Complete: each stream got all chunks, once and in order, and its end mark. Streams are opened "
+    "one after the other, not at once. One core for each contestant; fake engine and load share another. Where a "
     "contestant cannot keep up, its delays grow with the length of the run and say no more."
 )
 
