@@ -41,9 +41,10 @@ class Metrics:
             "requests_in_flight", "Requests from their headers to their last byte."
         )
         self._running = self._gauge("requests_running", "Those of them that the engine has.")
-        self._queued = self._gauge(
+        queued = self._gauge(
             "requests_queued", "Those of them that wait for their turn.", "priority"
         )
+        self._queued_by = {priority: queued.labels(priority) for priority in get_args(Priority)}
         self._queue_seconds = self._histogram(
             "queue_seconds",
             "From asking for a turn to having it; who never had one is in rejections.",
@@ -114,7 +115,7 @@ class Metrics:
         self._in_flight.set(admission.in_flight)
         self._running.set(admission.running)
         for priority, count in admission.queued().items():
-            self._queued.labels(priority).set(count)
+            self._queued_by[priority].set(count)
 
     def queued_for(self, priority: Priority, seconds: float) -> None:
         self._queue_seconds.labels(priority).observe(seconds)

@@ -11,12 +11,14 @@ US = 1e3
 
 @dataclass(frozen=True)
 class Streams:
-    """One series of streams. Times in ms."""
+    """One series of streams. Times in ms, of chunks that were sent while all streams ran."""
 
     count: int
     chunks: int
     """Of each stream."""
     arrived: int
+    """Of all chunks."""
+    timed: int
     complete: int
     """Streams that got every chunk once, in order, and the end mark."""
     median: float
@@ -59,14 +61,19 @@ class Figures:
 
 
 def summarise(
-    count: int, chunks: int, complete: int, delays_us: Sequence[int], cpu_s: float | None
+    count: int,
+    chunks: int,
+    arrived: int,
+    complete: int,
+    delays_us: Sequence[int],
+    cpu_s: float | None,
 ) -> Streams:
-    """`delays_us`: from the engine's send to the client's read of each chunk that came, sorted."""
-    arrived = len(delays_us)
+    """`delays_us`: from the engine's send to the client's read, sorted, of bench.gateway.load."""
     return Streams(
         count=count,
         chunks=chunks,
         arrived=arrived,
+        timed=len(delays_us),
         complete=complete,
         median=quantile(delays_us, 0.5) / US,
         p99=quantile(delays_us, 0.99) / US,

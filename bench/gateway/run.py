@@ -118,7 +118,7 @@ class Bench:
             spread_s=count * self.plan.open_every_s, limit_s=self.plan.limit_s,
         )  # fmt: skip
         spent = usage.cpu_s() - before if usage else None
-        return summarise(count, chunks, got["complete"], got["delays_us"], spent)
+        return summarise(count, chunks, got["arrived"], got["complete"], got["delays_us"], spent)
 
     async def _calls(self, url: str, usage: Usage | None) -> Calls:
         before = usage.cpu_s() if usage else 0.0
