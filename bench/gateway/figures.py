@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil
 
 US = 1e3
 
@@ -75,18 +74,18 @@ def summarise(
         arrived=arrived,
         timed=len(delays_us),
         complete=complete,
-        median=quantile(delays_us, 0.5) / US,
-        p99=quantile(delays_us, 0.99) / US,
-        worst=quantile(delays_us, 1.0) / US,
+        median=percentile(delays_us, 50) / US,
+        p99=percentile(delays_us, 99) / US,
+        worst=percentile(delays_us, 100) / US,
         cpu_per_1000=None if cpu_s is None or not arrived else cpu_s / arrived * 1e6,
     )
 
 
-def quantile(ordered: Sequence[int], share: float) -> float:
-    """The smallest value that `share` of all do not exceed; nan of none."""
+def percentile(ordered: Sequence[int], percent: int) -> float:
+    """The smallest value that `percent` of all do not exceed; nan of none."""
     if not ordered:
         return float("nan")
-    return float(ordered[max(0, ceil(share * len(ordered)) - 1)])
+    return float(ordered[-(-percent * len(ordered) // 100) - 1])
 
 
 @dataclass(frozen=True)

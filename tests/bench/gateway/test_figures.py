@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.gateway.figures import Calls, Figures, Memory, added, quantile, summarise
+from bench.gateway.figures import Calls, Figures, Memory, added, percentile, summarise
 from bench.gateway.report import render
 from bench.gateway.soak import Look, grown
 from bench.provenance import provenance
 
 
-@given(st.lists(st.integers(), min_size=1), st.floats(0.01, 1))
-def test_a_quantile_is_the_smallest_value_that_enough_do_not_exceed(
-    values: list[int], share: float
+@given(st.lists(st.integers(-1000, 1000), min_size=1), st.integers(1, 100))
+def test_a_percentile_is_the_smallest_value_that_enough_do_not_exceed(
+    values: list[int], percent: int
 ) -> None:
     ordered = sorted(values)
-    found = quantile(ordered, share)
-    assert sum(value <= found for value in ordered) >= share * len(ordered) - 1e-9
-    assert sum(value < found for value in ordered) < share * len(ordered)
+    found = percentile(ordered, percent)
+    assert 100 * sum(value <= found for value in ordered) >= percent * len(ordered)
+    assert 100 * sum(value < found for value in ordered) < percent * len(ordered)
 
 
 def test_a_series_in_numbers() -> None:
