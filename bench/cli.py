@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
+from bench.auto.cli import auto
 from bench.busy import WATCH_S
 from bench.edge import finish, run_until_done
 from bench.engines import Starter, start_process
@@ -176,6 +177,9 @@ def overhead(ctx: click.Context, /, **_: object) -> None:
         click.echo(result.model_dump_json())
         return
     _print_overhead(result, False)
+
+
+cli.add_command(auto)
 
 
 def _print(result: Result, summary: Summary, text: str, plot: Path | None) -> None:

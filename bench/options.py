@@ -31,7 +31,7 @@ class Levels(click.ParamType[tuple[int, ...]]):
         return tuple(dict.fromkeys(int(part) for part in parts))
 
 
-def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def all_of(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def apply(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
@@ -40,7 +40,7 @@ def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]
     return apply
 
 
-pair_options = _all(
+pair_options = all_of(
     click.option("--pair", "pair_ref", default="local", show_default=True, metavar="REF",
                  help="A shipped pair's name or a TOML file."),
     click.option("--target", metavar="MODEL", help="Another target for the pair."),
@@ -49,7 +49,7 @@ pair_options = _all(
                  help="Drafts per step instead of the pair's own number."),
 )  # fmt: skip
 
-run_options = _all(
+run_options = all_of(
     click.option("-w", "--workload", "workloads", multiple=True, metavar="NAME",
                  help="Repeatable; all of the bundled corpus by default."),
     click.option("--prompts", default=8, show_default=True, type=click.IntRange(MIN_PROMPTS),
