@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from server.engine_json import read_object
 from server.errors import ApiError, Code, engine_lost
 from server.openai_request import CHAT_PATH, CompletionRequest
 
@@ -49,11 +49,8 @@ def translate_event(error: object, *, request: CompletionRequest, retry_after_s:
 
 
 def error_object(body: bytes) -> dict[str, Any] | None:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    error = document.get("error") if isinstance(document, dict) else None
+    document = read_object(body) or {}
+    error = document.get("error")
     return error if isinstance(error, dict) else None
 
 

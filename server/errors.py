@@ -7,7 +7,8 @@ ClientGone   nobody is left to answer
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Literal
 
@@ -23,13 +24,18 @@ Code = Literal[
     "unsupported_value",
     "context_length_exceeded",
     "invalid_json_schema",
+    "invalid_api_key",
+    "insufficient_permissions",
     "model_not_found",
     "unknown_url",
     "method_not_allowed",
+    "timeout_headers",
     "timeout_body",
     "request_too_large",
     "unsupported_media_type",
     "headers_too_large",
+    "rate_limit_exceeded",
+    "concurrency_limit_exceeded",
     "internal_error",
     "engine_error",
     "not_implemented",
@@ -43,11 +49,16 @@ Code = Literal[
     "engine_lost",
     "engine_overloaded",
     "overloaded",
+    "queue_timeout",
+    "quota_unavailable",
     "shutting_down",
     "timeout_first_token",
     "timeout_chunk",
     "timeout_total",
+    "deadline_exceeded",
 ]
+
+Limit = Literal["requests", "tokens"]
 
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
@@ -64,13 +75,18 @@ class ApiError(Exception):
     message: str
     param: str | None = None
     retry_after_s: float | None = None
-    allow: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """Headers of this error alone."""
+    limit: Limit | None = None
+    """Which quota is used up; OpenAI says it as the error's type."""
 
     def __str__(self) -> str:
         return f"{self.status} {self.code}: {self.message}"
 
     @property
     def kind(self) -> str:
+        if self.limit is not None:
+            return self.limit
         return INVALID_REQUEST if self.status < 500 else SERVER_ERROR
 
     def payload(self) -> dict[str, Any]:
@@ -91,11 +107,9 @@ class ApiError(Exception):
         return b"data: " + self.body() + b"\n\n"
 
     def headers(self) -> dict[str, str]:
-        headers = {}
+        headers = dict(self.extra)
         if self.retry_after_s is not None:
             headers["retry-after"] = str(max(1, ceil(self.retry_after_s)))
-        if self.allow is not None:
-            headers["allow"] = self.allow
         return headers
 
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import sys
 from collections.abc import Iterator
+from functools import partial
 from http import HTTPStatus
+from typing import Any
 
-import h11
+import httptools
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from neuron.errors import SpecserveError
+from server import defaults
 from server.errors import ApiError
+from server.head_timer import HeadTimer
 from server.request_id import choose
-from server.responses import DROP, JSON, REQUEST_ID, raw_headers
+from server.responses import DROP, JSON, REQUEST_ID, STALLED, WRITE
 
 CLOSE_S = 3
 KEEP_ALIVE_S = 75
@@ -32,23 +35,128 @@ class Listener(uvicorn.Server):
         yield
 
 
-class Protocol(H11Protocol):
+class NotHttpError(Exception):
+    pass
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's over llhttp, with a bound on the head and our own words for what is no HTTP."""
+
+    def __init__(self, *args: Any, head_timeout_s: float, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self._head_timeout_s = head_timeout_s
+        self._head_timer = HeadTimer(self.loop, head_timeout_s, self._head_is_late)
+        self._in_head = False
+        self._unused_bytes = 0
+        """Read since there was last a body or a whole head."""
+        self._refusal: ApiError | None = None
+        """Waits for the answers to what came before it."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.app_state = {**self.app_state, DROP: transport.abort}
+        flow = self.flow
+        self.app_state = {
+            **self.app_state,
+            DROP: transport.abort,
+            STALLED: lambda: flow.write_paused,
+            WRITE: partial(_write_part, transport),
+        }
+        self._head_timer.waits(True)
 
-    def send_400_response(self, msg: str) -> None:
-        """What is no HTTP reaches no app; it is answered here, in the same form."""
-        # Where an answer has begun, a second one would end up inside it.
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._refuse(_refusal(sys.exception()))
-        self.transport.close()
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_timer.stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if self._refusal is not None:
+            return
+        self._unused_bytes += len(data)
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            self._refuse(_not_http(error))
+            return
+        if self._unused_bytes > MAX_HEAD_BYTES:
+            self._refuse(_HEAD_TOO_LARGE)
+        self._head_timer.waits(self._is_idle())
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # What comes after a body is no header of the request.
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self.parser.get_method() == b"CONNECT":
+            raise NotHttpError("this is no proxy")
+        if self.parser.should_upgrade():
+            return
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts != 1 and self.parser.get_http_version() == "1.1":
+            raise NotHttpError("one Host header is needed")
+        super().on_headers_complete()
+        self._in_head = False
+        self._unused_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self._unused_bytes = 0
+
+    def on_message_complete(self) -> None:
+        if not self._in_head:
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # What came behind the request may be part of the next one's head.
+        self._head_timer.waits(self._in_head and self._is_idle())
+        if self._refusal is not None and self.cycle.response_complete:
+            self._send(self._refusal)
 
     def timeout_keep_alive_handler(self) -> None:
         # Not close(), which would wait for a client that does not read the answer it has.
         self.transport.abort()
 
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _head_is_late(self) -> None:
+        if self._in_head:
+            text = f"The headers did not arrive within {self._head_timeout_s:g} s."
+            self._refuse(ApiError(408, "timeout_headers", text))
+        else:
+            self.transport.close()
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # No other protocol is spoken here: the same request again, without the wish for one.
+            head = [b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)]
+            head += [b"%b: %b" % (key, value) for key, value in self.headers if key != b"upgrade"]
+            self.parser = httptools.HttpRequestParser(self)
+            self._feed(b"\r\n".join(head) + b"\r\n\r\n" + data[upgrade.args[0] :])
+
     def _refuse(self, error: ApiError) -> None:
+        """What is no HTTP reaches no app; it is answered here, in the same form."""
+        self._refusal = error
+        before = self.cycle
+        if before is None or (self._in_head and before.response_complete):
+            self._send(error)
+        elif self._in_head:
+            # Sent once the answers to earlier requests are.
+            return
+        elif before.response_started or self.pipeline:
+            # Where an answer has begun, a second one would end up inside it.
+            self.transport.close()
+        else:
+            self._send(error)
+
+    def _send(self, error: ApiError) -> None:
         body = error.body()
         headers = {
             "content-type": JSON,
@@ -56,41 +164,51 @@ class Protocol(H11Protocol):
             "connection": "close",
             REQUEST_ID: choose(None),
         }
-        start = h11.Response(
-            status_code=error.status,
-            reason=HTTPStatus(error.status).phrase,
-            headers=raw_headers(headers),
-        )
-        for event in (start, h11.Data(data=body), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event) or b"")
+        head = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}"]
+        head += [f"{name}: {value}" for name, value in headers.items()]
+        self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+        self.transport.close()
 
 
-def _refusal(cause: BaseException | None) -> ApiError:
-    if isinstance(cause, h11.RemoteProtocolError) and cause.error_status_hint == 431:
-        return ApiError(
-            431, "headers_too_large", f"The headers are larger than {MAX_HEAD_BYTES} bytes."
-        )
+def _write_part(transport: asyncio.Transport, data: bytes) -> None:
+    # As uvicorn writes one, which gives no length for a stream and so always sends it in parts.
+    if not transport.is_closing():
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+
+_HEAD_TOO_LARGE = ApiError(
+    431, "headers_too_large", f"The headers are larger than {MAX_HEAD_BYTES} bytes."
+)
+
+
+def _not_http(error: httptools.HttpParserError) -> ApiError:
+    # What a callback of ours raised is the context of llhttp's own error.
+    cause = error.__context__ or error
     return ApiError(400, "invalid_http", f"This is not valid HTTP/1.1: {cause}.")
 
 
-def make_listener(app: ASGIApp, keep_alive_s: int = KEEP_ALIVE_S) -> Listener:
+def make_listener(
+    app: ASGIApp,
+    keep_alive_s: int = KEEP_ALIVE_S,
+    head_timeout_s: float = defaults.HEADER_TIMEOUT_S,
+) -> Listener:
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=partial(Protocol, head_timeout_s=head_timeout_s),  # type: ignore[arg-type]
         ws="none",
-        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         # Its warnings are about what clients send, and no client writes our log.
         log_level="error",
         access_log=False,
         timeout_graceful_shutdown=CLOSE_S,
         timeout_keep_alive=keep_alive_s,
         server_header=False,
+        proxy_headers=False,
         lifespan="off",
     )
     return Listener(config)
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, options: str = "--") -> socket.socket:
     """Before the engine starts, so that a taken port is known at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -101,7 +219,8 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise SpecserveError(
-            f"Cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host."
+            f"Cannot listen on {host}:{port}: {error.strerror}; "
+            f"choose another {options}port or {options}host."
         ) from error
     return listener
 

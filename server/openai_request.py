@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from server import fields
 from server.errors import ApiError, Code, invalid
+from server.pools.ask import Ask, ask_of, take_mode
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 CHAT_PATH = "/v1/chat/completions"
@@ -54,17 +56,27 @@ class _Completion(_Envelope):
 @dataclass(frozen=True)
 class CompletionRequest:
     path: str
+    model: str
     stream: bool
     wants_usage: bool
     grammar: str | None
     """The field that holds the answer to a grammar, if one does."""
+    ask: Ask
+    max_tokens: int | None
+    """Of each choice; None: the engine's limit."""
+    choices: int
+    """For all prompts together."""
     body: bytes
     """For the engine: the client's, with usage asked for in every stream."""
 
 
-def parse_request(path: str, raw: bytes) -> CompletionRequest:
-    """Raises ApiError."""
+def parse_request(path: str, raw: bytes, speculation: str | None = None) -> CompletionRequest:
+    """`speculation` is the header's. Raises ApiError."""
     document = _object(raw)
+    fields_sent = len(document)
+    mode = take_mode(document, speculation)
+    if len(document) < fields_sent:
+        raw = json.dumps(document).encode()
     chat = path == CHAT_PATH
     fields.check_fields(document, fields.CHAT if chat else fields.COMPLETION)
     envelope = _validated(_Chat if chat else _Completion, document)
@@ -79,11 +91,25 @@ def parse_request(path: str, raw: bytes) -> CompletionRequest:
     wants_usage = stream and options is not None and bool(options.include_usage)
     return CompletionRequest(
         path=path,
+        model=envelope.model,
         stream=stream,
         wants_usage=wants_usage,
         grammar=_grammar(document),
+        ask=ask_of(document, mode, len(raw), "all"),
+        max_tokens=(
+            envelope.max_tokens
+            if envelope.max_completion_tokens is None
+            else envelope.max_completion_tokens
+        ),
+        choices=(envelope.n or 1) * _prompts(envelope),
         body=_with_usage(document, wants_usage=wants_usage) if stream else raw,
     )
+
+
+def _prompts(envelope: _Envelope) -> int:
+    prompt = getattr(envelope, "prompt", "")
+    many = isinstance(prompt, list) and not (prompt and isinstance(prompt[0], int))
+    return max(1, len(prompt)) if many else 1
 
 
 def _check_options(options: dict[str, Any]) -> None:
@@ -113,22 +139,13 @@ def _with_usage(document: dict[str, Any], *, wants_usage: bool) -> bytes:
 
 def _object(raw: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(raw, parse_constant=_not_json)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(
-            400, "invalid_json", f"The body is not valid JSON: {_why(error)}."
-        ) from error
+        # Stops at 200 levels, with none of Python's own stack used up.
+        document = from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise ApiError(400, "invalid_json", f"The body is not valid JSON: {error}.") from error
     if not isinstance(document, dict):
         raise invalid("The body must be a JSON object.", code="invalid_type")
     return document
-
-
-def _not_json(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _why(error: Exception) -> str:
-    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def _validated(model: type[_Envelope], document: dict[str, Any]) -> _Envelope:

@@ -2,140 +2,102 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import anyio
-import httpx
+import msgspec
 
 from server.answer import Answer
 from server.engine_errors import translate
+from server.engine_json import read_object
 from server.engine_status import EngineView
-from server.errors import engine_lost, unavailable
-from server.metrics import Metrics
+from server.errors import ApiError, engine_lost, unavailable
+from server.metrics import PoolMetrics
 from server.openai_request import CompletionRequest
-from server.sse import Event, EventParser, EventTooLongError
+from server.passing import Passing, Watch
+from server.responses import JSON
 from server.stream import StreamReader
-from server.timeouts import Timeouts, deadline
+from server.timeouts import Timeouts, patience
+from server.upstream import Upstream, UpstreamAnswer, UpstreamError, UpstreamRefusedError
 from server.usage import Pool, acceptance_of, tokens_of, with_acceptance
 
 CLOSE_S = 1.0
+EVENTS = "text/event-stream"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Relay:
-    client: httpx.AsyncClient
+    upstream: Upstream
     engine: EngineView
     pool: Pool
     timeouts: Timeouts
-    metrics: Metrics
+    metrics: PoolMetrics
     clock: Callable[[], float]
 
-    async def run(self, request: CompletionRequest, answer: Answer) -> None:
+    async def run(self, request: CompletionRequest, answer: Answer, watch: Watch) -> None:
         """Raises ApiError, before the answer has begun or in the middle of it."""
-        with deadline("total", self.timeouts.total), self._transport_errors():
+        with self._transport_errors():
             if request.stream:
-                await self._stream(request, answer)
+                await self._stream(request, answer, watch)
             else:
-                await self._whole(request, answer)
+                await self._whole(request, answer, watch)
 
-    async def _whole(self, request: CompletionRequest, answer: Answer) -> None:
-        async with self._response(request) as response:
-            body = await response.aread()
+    async def _whole(self, request: CompletionRequest, answer: Answer, watch: Watch) -> None:
+        async with self.upstream.post(request.path, request.body) as response:
+            body = await response.rest()
             self._require_ok(request, response, body)
-        try:
-            document = json.loads(body)
-        except ValueError as error:
-            raise engine_lost(self.engine.retry_after_s) from error
+            _require_type(request, response, JSON)
+        document = read_object(body)
+        if document is None:
+            raise engine_lost(self.engine.retry_after_s)
         acceptance = acceptance_of(document, self.pool)
-        self.metrics.generated(tokens_of(document), acceptance)
-        full = with_acceptance(document, acceptance)
-        await answer.whole(json.dumps(full, ensure_ascii=False).encode())
+        answer.tokens = tokens_of(document)
+        watch.counted(answer.tokens)
+        self.metrics.generated(answer.tokens, acceptance)
+        await answer.whole(msgspec.json.encode(with_acceptance(document, acceptance)))
 
-    async def _stream(self, request: CompletionRequest, answer: Answer) -> None:
+    async def _stream(self, request: CompletionRequest, answer: Answer, watch: Watch) -> None:
         reader = StreamReader(
             request=request, pool=self.pool, retry_after_s=self.engine.retry_after_s
         )
         try:
-            await self._pass_on(request, answer, reader)
+            with patience(self.timeouts) as waiting:
+                passing = Passing(
+                    reader, answer, waiting, watch, self.metrics, self.clock, self.clock()
+                )
+                await self._pass_on(request, passing)
         finally:
+            answer.tokens = reader.tokens
+            watch.counted(reader.tokens)
             self.metrics.generated(reader.tokens, reader.acceptance)
 
-    async def _pass_on(
-        self, request: CompletionRequest, answer: Answer, reader: StreamReader
-    ) -> None:
-        began = self.clock()
-        last: float | None = None
-        parser = EventParser()
-        first_by = anyio.current_time() + self.timeouts.first_token
-        async with self._response(request, first_by) as response:
-            if response.status_code != httpx.codes.OK:
-                self._require_ok(request, response, await response.aread())
-            chunks = response.aiter_raw()
+    async def _pass_on(self, request: CompletionRequest, passing: Passing) -> None:
+        reader, answer = passing.reader, passing.answer
+        async with self.upstream.post(request.path, request.body) as response:
+            if response.status != HTTPStatus.OK:
+                self._require_ok(request, response, await response.rest())
+            _require_type(request, response, EVENTS)
             while not reader.done:
-                with self._next_deadline(first_by if last is None else None):
-                    chunk = await anext(chunks, None)
-                if chunk is None:
+                with passing.patience:
+                    more = await response.feed(passing.take)
+                if not more:
                     reader.end()
-                    break
-                for event in _events(parser, chunk, self.engine.retry_after_s):
-                    seen, data = reader.chunks, reader.read(event)
-                    if reader.chunks > seen:
-                        last = self._timed(began, last, single=reader.single)
-                    if data is not None:
-                        await answer.piece(data)
+                await answer.flush()
             await answer.end()
             # Read to its end, a connection can be used again; it is not worth a wait.
             with anyio.move_on_after(CLOSE_S):
-                async for _ in chunks:
-                    pass
-
-    def _timed(self, began: float, last: float | None, *, single: bool) -> float:
-        now = self.clock()
-        if last is None:
-            self.metrics.first_chunk(now - began)
-        elif single:
-            self.metrics.step_gap(now - last)
-        return now
-
-    def _next_deadline(self, first_by: float | None) -> AbstractContextManager[None]:
-        if first_by is None:
-            return deadline("chunk", self.timeouts.chunk)
-        left_s = first_by - anyio.current_time()
-        return deadline("first_token", self.timeouts.first_token, left_s=left_s)
-
-    @asynccontextmanager
-    async def _response(
-        self, request: CompletionRequest, first_by: float | None = None
-    ) -> AsyncIterator[httpx.Response]:
-        message = self.client.build_request(
-            "POST",
-            request.path,
-            content=request.body,
-            headers={"content-type": "application/json", "accept-encoding": "identity"},
-            timeout=httpx.Timeout(None, connect=self.timeouts.connect),
-        )
-        if first_by is None:
-            response = await self.client.send(message, stream=True)
-        else:
-            with self._next_deadline(first_by):
-                response = await self.client.send(message, stream=True)
-        try:
-            yield response
-        finally:
-            # A cancelled request must still close its connection: that is what stops the engine.
-            with anyio.move_on_after(CLOSE_S, shield=True):
-                await response.aclose()
+                await response.rest()
 
     def _require_ok(
-        self, request: CompletionRequest, response: httpx.Response, body: bytes
+        self, request: CompletionRequest, response: UpstreamAnswer, body: bytes
     ) -> None:
-        if response.status_code == httpx.codes.OK:
+        if response.status == HTTPStatus.OK:
             return
         raise translate(
-            response.status_code,
+            response.status,
             body,
             request=request,
             retry_after_s=self.engine.retry_after_s,
@@ -146,18 +108,22 @@ class Relay:
     def _transport_errors(self) -> Iterator[None]:
         try:
             yield
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        except UpstreamRefusedError as error:
             raise unavailable(
                 "engine_unavailable",
                 "The engine cannot be reached.",
                 retry_after_s=self.engine.retry_after_s,
             ) from error
-        except httpx.HTTPError as error:
+        except UpstreamError as error:
             raise engine_lost(self.engine.retry_after_s) from error
 
 
-def _events(parser: EventParser, chunk: bytes, retry_after_s: float) -> Iterator[Event]:
-    try:
-        yield from parser.feed(chunk)
-    except EventTooLongError as error:
-        raise engine_lost(retry_after_s) from error
+def _require_type(request: CompletionRequest, response: UpstreamAnswer, wanted: str) -> None:
+    given = response.headers.get("content-type", wanted)
+    found = given.partition(";")[0].strip().lower()
+    if found != wanted:
+        raise ApiError(
+            502,
+            "engine_unexpected",
+            f"The engine answered {request.path} with {found[:80]!r} instead of {wanted}.",
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -12,9 +13,14 @@ from server.errors import ApiError
 
 REQUEST_ID = "x-request-id"
 POOL = "x-specserve-pool"
+REPLICA = "x-specserve-replica"
 JSON = "application/json"
 # In a scope's state: ends the connection at once, with what is still unsent.
 DROP = "specserve.drop"
+# In a scope's state: whether what is sent now would wait for the client to read.
+STALLED = "specserve.stalled"
+# In a scope's state: puts a part of a begun stream on the connection at once.
+WRITE = "specserve.write"
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -40,10 +46,15 @@ async def send_error(send: Send, error: ApiError, headers: Mapping[str, str] | N
     await send_body(send, error.status, error.body(), {**(headers or {}), **error.headers()})
 
 
-def bounded(send: Send, limit_s: float, drop: Callable[[], None]) -> Send:
+def bounded(send: Send, limit_s: float, state: Mapping[str, Any]) -> Send:
     """Drops a client that takes nothing for `limit_s`; it then counts as one that has left."""
+    drop: Callable[[], None] = state[DROP]
+    is_stalled: Callable[[], bool] = state[STALLED]
 
     async def bounded_send(message: Message) -> None:
+        if not is_stalled():
+            await send(message)
+            return
         with anyio.move_on_after(limit_s) as stalled:
             await send(message)
         if stalled.cancelled_caught:

@@ -1,13 +1,14 @@
-"""From a signal to the exit code, in five steps.
+"""From a signal to the exit code, in six steps.
 
 1. Readiness turns red and new requests are answered 503; the port stays open to say so.
-2. Running requests have `drain_s` to finish.
-3. What is left ends with an error event, or 503 where nothing had been sent; a client that
+2. What has not begun to run is answered 503 as well: another replica can begin it at once.
+3. Running requests have `drain_s` to finish.
+4. What is left ends with an error event, or 503 where nothing had been sent; a client that
    does not take it is dropped.
-4. The listener closes.
-5. The engine is ended, and the process exits with 0.
+5. The listener closes.
+6. The engine is ended, and the process exits with 0.
 
-A second signal skips the wait of step 2; the exit code is then 1.
+A second signal skips the wait of step 3; the exit code is then 1.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Shutdown:
     _second: anyio.Event = field(default_factory=anyio.Event)
 
     async def on_signals(self, signals: AsyncIterator[signal.Signals]) -> None:
-        """Returns after step 3."""
+        """Returns after step 4."""
         async with anyio.create_task_group() as tasks:
             async for number in signals:
                 if self.admission.draining:
@@ -43,6 +44,7 @@ class Shutdown:
                 sys.stderr.write(f"{number.name}: draining for up to {self.drain_s:g} s\n")
                 self.admission.draining = True
                 self.on_begin()
+                self.admission.end_waiting("shutdown")
                 tasks.start_soon(self._drain, tasks.cancel_scope)
 
     async def _drain(self, listening: anyio.CancelScope) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 DONE = b"[DONE]"
+DATA = b"data: "
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
@@ -12,26 +13,11 @@ class EventTooLongError(Exception):
     pass
 
 
-@dataclass(frozen=True)
-class Event:
-    lines: tuple[bytes, ...]
-    """As they came, without line ends."""
-
-    @property
-    def data(self) -> bytes | None:
-        """None: a comment or another field only."""
-        parts = [part for line in self.lines if (part := _data(line)) is not None]
-        return b"\n".join(parts) if parts else None
-
-    def encode(self) -> bytes:
-        return b"\n".join(self.lines) + b"\n\n"
-
-
-def _data(line: bytes) -> bytes | None:
-    name, _, value = line.partition(b":")
-    if name != b"data":
-        return None
-    return value.removeprefix(b" ")
+class Event(NamedTuple):
+    raw: bytes
+    """All of it, with LF as its line ends."""
+    data: bytes | None
+    """None: a comment or another field only."""
 
 
 class EventParser:
@@ -46,11 +32,29 @@ class EventParser:
 
     def feed(self, chunk: bytes) -> list[Event]:
         events: list[Event] = []
-        for piece in chunk.splitlines(keepends=True):
+        rest = self._usual(chunk, events) if self._size == 0 else 0
+        if rest == len(chunk):
+            return events
+        for piece in chunk[rest:].splitlines(keepends=True):
             event = self._piece(piece)
             if event is not None:
                 events.append(event)
         return events
+
+    def _usual(self, chunk: bytes, events: list[Event]) -> int:
+        """Events of one line of data, as engines write them; returns where those end."""
+        begin = 0
+        while chunk.startswith(DATA, begin):
+            end = chunk.find(b"\n", begin)
+            if not chunk.startswith(b"\n\n", end) or end - begin > self._max:
+                break
+            data = chunk[begin + len(DATA) : end]
+            if b"\r" in data:
+                break
+            events.append(Event(chunk[begin : end + 2], data))
+            begin = end + 2
+            self._skip_lf = False
+        return begin
 
     def _piece(self, piece: bytes) -> Event | None:
         if self._skip_lf and piece == b"\n" and not self._rest:
@@ -72,5 +76,18 @@ class EventParser:
         if line:
             self._lines.append(line)
             return None
-        lines, self._lines, self._size = tuple(self._lines), [], 0
-        return Event(lines) if lines else None
+        lines, self._lines, self._size = self._lines, [], 0
+        return _event(b"\n".join(lines)) if lines else None
+
+
+def _event(block: bytes) -> Event:
+    """`block` is an event's lines without the blank one that ends it."""
+    parts = [part for line in block.split(b"\n") if (part := _data(line)) is not None]
+    return Event(block + b"\n\n", b"\n".join(parts) if parts else None)
+
+
+def _data(line: bytes) -> bytes | None:
+    name, _, value = line.partition(b":")
+    if name != b"data":
+        return None
+    return value.removeprefix(b" ")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from server.engine_errors import translate_event
+from server.engine_json import read_object
 from server.errors import engine_lost
 from server.openai_request import CompletionRequest
 from server.sse import DONE, Event
@@ -32,10 +34,10 @@ class StreamReader:
         """The bytes for the client; None where the event is not for it."""
         data = event.data
         if data is None:
-            return event.encode()
+            return event.raw
         if data.strip() == DONE:
             return self._end_mark(event)
-        document = _document(data)
+        document = read_object(data)
         if document is None:
             raise engine_lost(self.retry_after_s)
         if document.get("error"):
@@ -44,10 +46,10 @@ class StreamReader:
             )
         choices = document.get("choices")
         listed = choices if isinstance(choices, list) else []
-        self._follow([one for one in listed if isinstance(one, dict)])
+        self._follow(listed)
         if document.get("usage") and not choices:
             return self._usage(document)
-        return event.encode()
+        return event.raw
 
     @property
     def single(self) -> bool:
@@ -64,17 +66,21 @@ class StreamReader:
         if not self._closed or self._open:
             raise engine_lost(self.retry_after_s)
         self.done = True
-        return event.encode()
+        return event.raw
 
-    def _follow(self, choices: list[dict[str, Any]]) -> None:
-        self.chunks += not all(_only_role(choice) for choice in choices)
+    def _follow(self, choices: list[Any]) -> None:
+        has_tokens = False
         for choice in choices:
+            if not isinstance(choice, dict):
+                continue
+            has_tokens = has_tokens or not _only_role(choice)
             index = choice.get("index", 0)
             if choice.get("finish_reason") is not None:
                 self._closed.add(index)
                 self._open.discard(index)
             elif index not in self._closed:
                 self._open.add(index)
+        self.chunks += has_tokens
 
     def _usage(self, document: dict[str, Any]) -> bytes | None:
         self.tokens = tokens_of(document)
@@ -82,7 +88,7 @@ class StreamReader:
         if not self.request.wants_usage:
             return None
         full = with_acceptance(document, self.acceptance)
-        return b"data: " + json.dumps(full, ensure_ascii=False).encode() + b"\n\n"
+        return b"data: " + msgspec.json.encode(full) + b"\n\n"
 
 
 def _only_role(choice: dict[str, Any]) -> bool:
@@ -90,11 +96,3 @@ def _only_role(choice: dict[str, Any]) -> bool:
     if choice.get("finish_reason") is not None or not isinstance(delta, dict):
         return False
     return "role" in delta and not any(value for name, value in delta.items() if name != "role")
-
-
-def _document(data: bytes) -> dict[str, Any] | None:
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None

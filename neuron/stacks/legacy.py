@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from neuron.evidence import FORK, OURS, source
 from neuron.pair import Pair
 from neuron.plugin.fused import rows_for
-from neuron.plugin.nxdi_settings import ROWS, family_of
-from neuron.stacks.capabilities import PLAIN, SAMPLED, Capabilities, lacking
+from neuron.plugin.nxdi_settings import ROWS, family_of, require_rotary_base
+from neuron.stacks.capabilities import GRAMMARS, LOGPROBS, PLAIN, SAMPLED, Capabilities, lacking
 from neuron.stacks.shared import (
     ENTRY,
     common_environment,
@@ -36,8 +36,8 @@ GREEDY = lacking(
     "it samples on the device, greedily, whatever a request asks for",
     LOADER,
     *SAMPLED,
-    "grammar",
-    "logprobs",
+    *GRAMMARS,
+    *LOGPROBS,
 )
 COMMON = GREEDY | lacking("NxDI prefills a prompt whole", LOADER, "chunked_prefill")
 FUSED = (
@@ -122,6 +122,7 @@ def check(pair: Pair, target: Path, draft: Path | None) -> None:
     for folder in (target, draft):
         if folder is not None and (folder / "config.json").is_file():
             family_of(str(folder))
+            require_rotary_base(str(folder))
 
 
 def _speculation(pair: Pair, draft: Path) -> dict[str, Any]:

@@ -23,13 +23,19 @@ from server.app import create_app
 from server.engine_status import Engine, EngineStatus, EngineView
 from server.engines import EngineProcess, engine_client
 from server.listener import bind, make_listener
+from server.metrics import Metrics
+from server.pools.fleet import Fleet
 from server.supervisor import RestartPolicy, Supervisor
+from server.upstream import Upstream
+from server.upstream_http import http_upstream
 from server.usage import Pool
 from tests.engine.conftest import Engine as RunningEngine
+from tests.server.replicas import replica_at
 from tests.server.waiting import until, until_async
 
 pytestmark = pytest.mark.anyio
 START_S = 300.0
+CONNECT_S = 5.0
 PROMPT = "1, 2, 3, 4, 5,"
 
 
@@ -40,9 +46,11 @@ class Ready:
 
 @asynccontextmanager
 async def gateway(
-    upstream: httpx.AsyncClient, view: EngineView, pool: Pool
+    upstream: Upstream, engine: httpx.AsyncClient, view: EngineView, pool: Pool
 ) -> AsyncIterator[openai.AsyncOpenAI]:
-    served = create_app(upstream, view, pool=pool)
+    metrics = Metrics()
+    fleet = Fleet((replica_at(upstream, engine, view, metrics, pool=pool),))
+    served = create_app(fleet, metrics)
     listening = bind("127.0.0.1", 0)
     listener = make_listener(served.app)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
@@ -58,8 +66,9 @@ async def gateway(
 @pytest.fixture
 async def client(spec_engine: RunningEngine) -> AsyncIterator[openai.AsyncOpenAI]:
     async with (
-        httpx.AsyncClient(base_url=spec_engine.base_url, trust_env=False) as upstream,
-        gateway(upstream, Ready(), "speculative") as served,
+        http_upstream(spec_engine.base_url, connect_s=CONNECT_S) as upstream,
+        httpx.AsyncClient(base_url=spec_engine.base_url, trust_env=False) as engine,
+        gateway(upstream, engine, Ready(), "speculative") as served,
     ):
         yield served
 
@@ -147,8 +156,9 @@ async def test_several_answers_have_no_acceptance(client: openai.AsyncOpenAI, mo
 
 async def test_plain_engine_accepts_nothing(plain_engine: RunningEngine, model: str) -> None:
     async with (
-        httpx.AsyncClient(base_url=plain_engine.base_url, trust_env=False) as upstream,
-        gateway(upstream, Ready(), "plain") as client,
+        http_upstream(plain_engine.base_url, connect_s=CONNECT_S) as upstream,
+        httpx.AsyncClient(base_url=plain_engine.base_url, trust_env=False) as engine,
+        gateway(upstream, engine, Ready(), "plain") as client,
     ):
         raw = await client.chat.completions.with_raw_response.create(
             model=model, messages=messages(), max_tokens=20
@@ -351,8 +361,9 @@ async def test_engine_killed_in_a_stream_is_an_api_error_and_comes_back(
     policy = RestartPolicy(ready_timeout_s=START_S)
     engine: Engine = Supervisor(spawn, lambda status: None, policy)
     async with (
-        engine_client(endpoint) as upstream,
-        gateway(upstream, engine, "speculative") as client,
+        http_upstream(endpoint.base_url, uds=endpoint.uds, connect_s=CONNECT_S) as upstream,
+        engine_client(endpoint) as health,
+        gateway(upstream, health, engine, "speculative") as client,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(engine.run)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 import httpx
@@ -111,6 +112,53 @@ async def test_sigterm_lets_a_stream_finish_and_refuses_new_work(
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    "served", [("--drain-timeout", "30", "--max-in-flight", "1")], indirect=True, ids=["one place"]
+)
+async def test_what_waits_is_refused_while_what_runs_finishes(
+    served: tuple[Served, httpx.AsyncClient],
+) -> None:
+    running, http = served
+    refused: list[httpx.Response] = []
+
+    async def ask() -> None:
+        refused.append(await http.post(CHAT, json=chat()))
+
+    async def waits() -> bool:
+        return 'requests_queued{priority="normal"} 1.0' in (await http.get("/metrics")).text
+
+    async with (
+        http.stream("POST", CHAT, json=chat(stream=True, max_tokens=3)) as answer,
+        anyio.create_task_group() as tasks,
+    ):
+        text = answer.aiter_text()
+        assert "begun" in await anext(text)
+        tasks.start_soon(ask)
+        await until_async(waits)
+        running.process.send_signal(signal.SIGTERM)
+        await until(lambda: len(refused) == 1)
+        assert refused[0].status_code == 503
+        assert refused[0].json()["error"]["code"] == "shutting_down"
+        rest = "".join([piece async for piece in text])
+    assert rest.endswith("data: [DONE]\n\n")
+    assert await exit_code(running.process) == 0
+
+
+@pytest.mark.anyio
+async def test_the_port_closes_before_the_engine_is_ended(engine: FakeEngine) -> None:
+    engine.script = answer_checked
+    with server("--engine-url", engine.url) as running:
+        while await next_line(running.process) != "engine: ready\n":
+            pass
+        running.process.send_signal(signal.SIGTERM)
+        while await next_line(running.process) != "engine: stopped\n":
+            pass
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", int(running.url.rsplit(":", 1)[1])))
+        assert await exit_code(running.process) == 0
+
+
+@pytest.mark.anyio
 @drain(0.2)
 async def test_what_outlasts_the_drain_ends_with_an_error_event(
     served: tuple[Served, httpx.AsyncClient],
@@ -173,6 +221,32 @@ async def test_an_engine_that_is_not_there_is_red_until_it_comes() -> None:
         assert await exit_code(running.process) == 0
 
 
+@pytest.mark.anyio
+async def test_metrics_have_a_port_of_their_own_and_keys_come_from_a_file(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys.toml"
+    made = CliRunner().invoke(main, ["keys", "new", "--name", "a"])
+    file.write_text(made.stdout)
+    headers = {"authorization": f"Bearer {made.stderr.splitlines()[-1]}"}
+    engine.script = answer_checked
+    options = ("--keys-file", str(file), "--host", "0.0.0.0", "--metrics-port", "0")  # noqa: S104
+    with server("--engine-url", engine.url, *options) as running:
+        told = await next_line(running.process)
+        assert told.startswith("metrics on http://127.0.0.1:")
+        url = running.url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+        async with httpx.AsyncClient(base_url=url, timeout=WAIT_S, trust_env=False) as http:
+            assert (await http.get("/v1/models")).status_code == 401
+            assert (await http.get("/metrics", headers=headers)).status_code == 403
+            await until_async(lambda: says(http, "ready"))
+            assert (await http.get("/v1/models", headers=headers)).status_code == 200
+            alone = told.split()[-1]
+            assert "specserve_rejections_total" in (await http.get(alone + "/metrics")).text
+            assert (await http.get(alone + "/v1/models", headers=headers)).status_code == 404
+        running.process.send_signal(signal.SIGTERM)
+        assert await exit_code(running.process) == 0
+
+
 async def next_line(process: subprocess.Popen[str]) -> str:
     assert process.stderr is not None
     with anyio.fail_after(WAIT_S):
@@ -193,7 +267,8 @@ async def test_why_a_remote_engine_is_not_ready_is_said_once_for_each_cause(
         engine.models = MODELS
         assert "start-up request with HTTP 500: " in await next_line(running.process)
         async with httpx.AsyncClient(base_url=running.url, timeout=WAIT_S, trust_env=False) as http:
-            reason = (await http.get("/health/ready")).json()["engine"]["reason"]
+            pools = (await http.get("/health/ready")).json()["pools"]
+            reason = pools["speculative"]["replicas"]["engine"]["reason"]
             assert reason == "the engine failed its start-up check"
             engine.script = answer_checked
             assert await next_line(running.process) == "engine: ready\n"
@@ -218,7 +293,16 @@ async def answer_checked(wire: FakeWire) -> None:
         (["--pair", "nothing"], 2, "nothing"),
         (["--engine-url", "not a url"], 2, "--engine-url"),
         (["--engine-url", "http://x", "--draft", "y"], 2, "leave out"),
-        (["--host", "256.0.0.1"], 1, "Cannot listen"),
+        (["--host", "256.0.0.1", "--allow-anonymous"], 1, "Cannot listen"),
+        (["--host", "0.0.0.0"], 2, "--allow-anonymous"),  # noqa: S104 - it is refused
+        (["--host", "example.org"], 2, "there are no keys"),
+        (["--metrics-host", "256.0.0.1", "--metrics-port", "0"], 1, "--metrics-port"),
+        (["--keys-file", "/nowhere/keys.toml"], 2, "/nowhere/keys.toml cannot be read"),
+        (["--keys-file", "x", "--keys", "y"], 2, "one of --keys-file"),
+        (["--keys", "[[keys]]", "--allow-anonymous"], 2, "leave it or them out"),
+        (["--keys", "x ="], 2, "SPECSERVE_KEYS is no valid TOML"),
+        (["--quota-store", "mysql://x"], 2, "--quota-store"),
+        (["nonsense"], 2, "No such command"),
         (["--unknown"], 2, "--unknown"),
     ],
 )
@@ -278,8 +362,8 @@ SERVICE_LINKS = {
 
 
 def test_what_kubernetes_says_of_a_service_of_our_name_is_passed_over() -> None:
-    settings = load_settings({}, {**SERVICE_LINKS, "SPECSERVE_HOST": "10.0.0.3"})
-    assert (settings.host, settings.port) == ("10.0.0.3", 8000)
+    settings = load_settings({}, {**SERVICE_LINKS, "SPECSERVE_HOST": "127.0.0.2"})
+    assert (settings.host, settings.port) == ("127.0.0.2", 8000)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +381,7 @@ def test_nothing_else_is_passed_over(environ: dict[str, str]) -> None:
         load_settings({}, environ)
 
 
-@pytest.mark.parametrize("name", ["SPECSERVE_HOME", "SPECSERVE_UPDATE_GOLDEN"])
+@pytest.mark.parametrize("name", ["SPECSERVE_HOME", "SPECSERVE_STORE", "SPECSERVE_UPDATE_GOLDEN"])
 def test_variables_of_other_programs_are_none_of_ours(name: str) -> None:
     assert load_settings({}, {name: "1"}) == load_settings({}, {})
 

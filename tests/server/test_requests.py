@@ -97,6 +97,16 @@ async def test_what_is_no_json_object_is_400(gateway: Running, raw: bytes) -> No
     is_openai_error(answer)
 
 
+@pytest.mark.parametrize(("levels", "status"), [(200, 200), (201, 400), (500_000, 400)])
+async def test_nesting_has_a_bound(gateway: Running, levels: int, status: int) -> None:
+    deep = b'{"a":' * (levels - 1) + b"1" + b"}" * (levels - 1)
+    raw = json.dumps(chat(metadata=0)).encode().replace(b'"metadata": 0', b'"metadata": ' + deep)
+    answer = await gateway.http.post(CHAT, content=raw, headers=JSON)
+    assert answer.status_code == status
+    if status == 400:
+        assert is_openai_error(answer)["code"] == "invalid_json"
+
+
 @pytest.mark.parametrize("prompt", [3, None, {}, [1.5], [["a"]]])
 async def test_a_prompt_of_a_wrong_type(gateway: Running, prompt: object) -> None:
     answer = await gateway.http.post(COMPLETIONS, json={"model": MODEL, "prompt": prompt})

@@ -123,7 +123,7 @@ async def rest_of(wire: SocketStream) -> bytes:
 @pytest.mark.parametrize(
     ("timeouts", "code"),
     [
-        (Timeouts(write=0.5), "client_gone"),
+        (Timeouts(write=0.5), "slow_reader"),
         # Here the error event itself is what the client does not take.
         (Timeouts(write=2.0, total=1.0), "timeout_total"),
     ],
@@ -216,7 +216,10 @@ async def test_a_body_that_never_ends_is_408(engine: FakeEngine) -> None:
 
 async def test_more_than_the_limit_is_503_with_retry_after(engine: FakeEngine) -> None:
     engine.script = silent
-    async with running(engine.url, max_in_flight=1) as gateway, anyio.create_task_group() as tasks:
+    async with (
+        running(engine.url, max_in_flight=1, max_queued=0) as gateway,
+        anyio.create_task_group() as tasks,
+    ):
         tasks.start_soon(lambda: gateway.http.post(CHAT, json=chat()))
         await engine.next_wire()
         answer = await gateway.http.post(CHAT, json=chat())

@@ -12,9 +12,10 @@ import pytest
 
 from neuron.local.corpus import held_out
 from neuron.startup_check import check_engine
-from tests.engine.test_gateway import Ready, gateway
+from server.upstream_http import http_upstream
+from tests.engine.test_gateway import CONNECT_S, Ready, gateway
 from tests.plugin.vllm16.engine import MAX_PROMPT, MODEL, Engine
-from tests.plugin.vllm16.engine import client as upstream_client
+from tests.plugin.vllm16.engine import client as engine_client
 
 pytestmark = pytest.mark.anyio
 
@@ -22,8 +23,9 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def client(engine: Engine) -> AsyncIterator[openai.AsyncOpenAI]:
     async with (
-        upstream_client(engine) as upstream,
-        gateway(upstream, Ready(), "speculative") as served,
+        http_upstream(engine.base_url, connect_s=CONNECT_S) as upstream,
+        engine_client(engine) as models,
+        gateway(upstream, models, Ready(), "speculative") as served,
     ):
         yield served
 
@@ -44,6 +46,28 @@ async def test_chat_whole_and_streamed(client: openai.AsyncOpenAI) -> None:
     assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
     # Several tokens a step leave in one chunk.
     assert len(chunks) < whole.usage.completion_tokens
+
+
+@pytest.mark.parametrize("fields", [{"temperature": 0}, {"temperature": 1, "seed": 5}])
+async def test_acceptance_is_where_openais_clients_look(
+    engine: Engine, client: openai.AsyncOpenAI, fields: dict[str, Any]
+) -> None:
+    asked: dict[str, Any] = {"model": MODEL, "messages": messages(), "max_tokens": 60, **fields}
+    before = engine.spec_decode()
+    whole = await client.chat.completions.create(**asked)
+    after = engine.spec_decode()
+    chunks = [
+        chunk
+        async for chunk in await client.chat.completions.create(
+            **asked, stream=True, stream_options={"include_usage": True}
+        )
+    ]
+    details = whole.usage.completion_tokens_details
+    assert details == chunks[-1].usage.completion_tokens_details
+    accepted = after["accepted_tokens"] - before["accepted_tokens"]
+    drafted = after["draft_tokens"] - before["draft_tokens"]
+    assert details.accepted_prediction_tokens == accepted > 0
+    assert details.rejected_prediction_tokens == drafted - accepted
 
 
 async def test_structured_output(client: openai.AsyncOpenAI) -> None:
