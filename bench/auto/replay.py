@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bench.auto.timings import Asked, Timed, Timings
-from server.speculation import POOLS, Policy, Pool, TrafficClass
+from server.speculation import AutoPolicy, TrafficClass
+from server.usage import POOLS, Pool
 
 BOTH = frozenset(POOLS)
 
@@ -84,7 +85,7 @@ class Auto:
 
     def serve(self, stream: Sequence[Drawn]) -> list[Served]:
         clock = _Clock()
-        policy = Policy(clock=clock, rng=random.Random(self.seed))
+        policy = AutoPolicy(clock=clock, rng=random.Random(self.seed))
         under_way: deque[Served] = deque()
         served = []
         for drawn in stream:
@@ -107,7 +108,7 @@ class _Clock:
         return self.now_s
 
 
-def _learn(policy: Policy, one: Served) -> None:
+def _learn(policy: AutoPolicy, one: Served) -> None:
     policy.observed(
         one.drawn.traffic,
         one.pool,

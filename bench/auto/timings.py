@@ -13,7 +13,8 @@ from bench.errors import UsageProblemError
 from bench.record import Fact, Measured, Result, Settings
 from bench.workloads import choose
 from neuron.local.corpus import Example
-from server.speculation import POOLS, Pool, TrafficClass, classify
+from server.speculation import TrafficClass, classify
+from server.usage import POOLS, Pool
 
 TIMINGS_VERSION: Final = 1
 

@@ -4,8 +4,7 @@ Pure: no I/O, the clock and the randomness are given. docs/speculation.md says h
 """
 
 from server.speculation.choice import Choice, Reason
-from server.speculation.policy import Policy
-from server.speculation.pools import POOLS, Pool
+from server.speculation.policy import AutoPolicy
 from server.speculation.traffic import TrafficClass, classify
 
-__all__ = ["POOLS", "Choice", "Policy", "Pool", "Reason", "TrafficClass", "classify"]
+__all__ = ["AutoPolicy", "Choice", "Reason", "TrafficClass", "classify"]

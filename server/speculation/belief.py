@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from server.speculation.arm import Arm
-from server.speculation.pools import Pool
+from server.usage import Pool
 
 PRIOR_SIGMA = 0.7
 """Of the ratio's logarithm over all traffic: from half the time to twice of it."""

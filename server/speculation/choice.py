@@ -7,7 +7,8 @@ from typing import Literal
 
 from server.speculation.belief import Belief
 from server.speculation.classes import ClassState
-from server.speculation.pools import Pool, other
+from server.speculation.pools import other
+from server.usage import Pool
 
 Standing = Literal["measured", "held", "inherited"]
 Reason = Literal["only_pool", "explore", "load", Standing]

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from server.speculation.arm import HALF_LIFE_S, MEMORY, Arm, Sample
 from server.speculation.explore import ROOT_SHARE, ROOT_START, SHARE, START, Budget
-from server.speculation.pools import Pool, per_pool
+from server.speculation.pools import per_pool
 from server.speculation.traffic import ROOT
+from server.usage import Pool
 
 MIN_CLASSES = 16
 """Room for the widest classes, which every request uses, and some of their own."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from server.speculation.belief import Belief
-from server.speculation.pools import Pool
+from server.usage import Pool
 
 START, SHARE = 8, 0.1
 """Requests of a class that may explore at once, and per request after that."""

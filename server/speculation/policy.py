@@ -12,11 +12,12 @@ from server.speculation.choice import Choice, preferred, settle
 from server.speculation.classes import ClassState, ClassTable
 from server.speculation.explore import wanted_share
 from server.speculation.load import LoadCurve, scale
-from server.speculation.pools import POOLS, Pool, other, per_pool
+from server.speculation.pools import other, per_pool
 from server.speculation.prefill import Prefill
 from server.speculation.state import class_document, share
 from server.speculation.traffic import ROOT, TrafficClass
 from server.speculation.trust import Trust
+from server.usage import POOLS, Pool
 
 NEWCOMER = 8
 """Requests of a class that its wider class learns from too.
@@ -30,7 +31,7 @@ FASTEST_S = 1e-6
 """Per token; less is a clock's fault."""
 
 
-class Policy:
+class AutoPolicy:
     """Not for threads. `clock` is monotonic, in seconds."""
 
     def __init__(
@@ -89,9 +90,11 @@ class Policy:
     ) -> None:
         """An answer that was complete.
 
-        `seconds` is what the client waited, from the request to the last of `tokens`; `load` the
-        number of other requests on the replica, at the start or better the mean. `first_s` is
-        the time to the first token of a stream. What has no tokens or took no time says nothing.
+        `replica` names one start of one engine: what is known outlives it, and the first answers
+        of the next one count for little. `seconds` is what the client waited, from the request
+        to the last of `tokens`; `load` the number of other requests on the replica, at the start
+        or better the mean. `first_s` is the time to the first token of a stream. What has no
+        tokens or took no time says nothing.
         """
         if tokens <= 0 or seconds <= 0:
             return
@@ -112,14 +115,6 @@ class Policy:
             if not newcomer:
                 return
 
-    def replica_started(self, replica: str) -> None:
-        """What is known stays; the next few requests of this replica count for little."""
-        self._trust.started(replica)
-
-    def forget_replica(self, replica: str) -> None:
-        """It is no longer part of the configuration."""
-        self._trust.forget(replica)
-
     def snapshot(self) -> dict[str, Any]:
         """The document of `GET /v1/speculation`, JSON values only."""
         now_s = self._clock()
@@ -128,6 +123,7 @@ class Policy:
         requests = sum(state.requests for state in self._table if state.name == ROOT)
         explored = sum(state.explored for state in self._table if state.name == ROOT)
         return {
+            "policy": "auto",
             "requests": requests,
             "explored": explored,
             "explored_share": share(explored, requests),

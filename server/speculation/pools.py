@@ -1,10 +1,9 @@
-"""The two pools of one target, and a pair of anything, one for each."""
+"""A pair of anything, one for each pool."""
 
 from collections.abc import Callable
-from typing import Final, Literal, TypeVar
+from typing import TypeVar
 
-Pool = Literal["speculative", "plain"]
-POOLS: Final[tuple[Pool, Pool]] = ("speculative", "plain")
+from server.usage import POOLS, Pool
 
 T = TypeVar("T")
 

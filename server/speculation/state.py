@@ -9,7 +9,7 @@ from server.speculation.arm import Arm
 from server.speculation.belief import Belief
 from server.speculation.choice import standing
 from server.speculation.classes import ClassState
-from server.speculation.pools import POOLS
+from server.usage import POOLS
 
 _95 = 1.96
 

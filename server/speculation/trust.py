@@ -1,4 +1,4 @@
-"""How much a replica's requests are believed: little while its engine is fresh."""
+"""How much an engine's answers are believed: little while it is fresh."""
 
 from __future__ import annotations
 
@@ -7,29 +7,20 @@ from collections import OrderedDict
 FRESH = 8
 """Requests after a start in which caches are cold and graphs are still being compiled."""
 FRESH_TRUST = 0.25
-MAX_REPLICAS = 256
+MAX_ENGINES = 256
 
 
 class Trust:
-    """By replica; a bounded number of them, the longest unheard of forgotten."""
+    """A bounded number of engines; the one that answered longest ago is forgotten."""
 
     def __init__(self) -> None:
         self._fresh: OrderedDict[str, int] = OrderedDict()
 
-    def started(self, replica: str) -> None:
-        self._fresh[replica] = FRESH
-        self._fresh.move_to_end(replica)
-        if len(self._fresh) > MAX_REPLICAS:
+    def heard(self, engine: str) -> float:
+        """The weight of one more answer of `engine`, which starts with the first that is heard."""
+        left = self._fresh.get(engine, FRESH)
+        self._fresh[engine] = max(left - 1, 0)
+        self._fresh.move_to_end(engine)
+        if len(self._fresh) > MAX_ENGINES:
             self._fresh.popitem(last=False)
-
-    def forget(self, replica: str) -> None:
-        self._fresh.pop(replica, None)
-
-    def heard(self, replica: str) -> float:
-        """The weight of one more request of it. A replica never heard of counts as started."""
-        if replica not in self._fresh:
-            self.started(replica)
-        left = self._fresh[replica]
-        self._fresh[replica] = max(left - 1, 0)
-        self._fresh.move_to_end(replica)
         return FRESH_TRUST if left else 1.0

@@ -7,7 +7,8 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from server.speculation import POOLS, Choice, Policy, Pool, TrafficClass
+from server.speculation import AutoPolicy, Choice, TrafficClass
+from server.usage import POOLS, Pool
 
 BOTH = frozenset(POOLS)
 IDLE: Mapping[Pool, float] = {"speculative": 0.0, "plain": 0.0}
@@ -32,13 +33,13 @@ class Simulation:
     """Per prompt token, in both pools."""
     prompt: Callable[[], int] = lambda: 0
     now_s: float = 0.0
-    policy: Policy = field(init=False)
+    policy: AutoPolicy = field(init=False)
     rng: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(f"world:{self.seed}")
         policy_rng = random.Random(f"policy:{self.seed}")
-        self.policy = Policy(clock=lambda: self.now_s, rng=policy_rng, max_classes=64)
+        self.policy = AutoPolicy(clock=lambda: self.now_s, rng=policy_rng, max_classes=64)
 
     def true_s(self, cls: TrafficClass, pool: Pool, load: float = 0.0) -> float:
         """Expected seconds per token."""

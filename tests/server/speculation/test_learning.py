@@ -7,7 +7,8 @@ import statistics
 
 import pytest
 
-from server.speculation import Choice, Pool, TrafficClass
+from server.speculation import Choice, TrafficClass
+from server.usage import Pool
 from tests.server.speculation.simulated import PLAIN_S, Simulation, schema, share
 
 RATIOS = (0.25, 0.4, 0.7, 0.9, 1.0, 1.1, 1.4, 2.0, 3.0)
@@ -163,10 +164,9 @@ def test_a_restarted_replica_is_believed_little_at_first() -> None:
     def after_slow_answers(restarted: bool) -> float:
         world = Simulation(lambda _: 0.6, noise=0.1)
         world.run(schema("x"), 200)
-        if restarted:
-            world.policy.replica_started("speculative")
+        replica = "another" if restarted else None
         for _ in range(6):
-            world.answer(schema("x"), "speculative", slowed=4)
+            world.answer(schema("x"), "speculative", slowed=4, replica=replica)
         choices = [one for one in world.run(schema("x"), 12) if not one.explored]
         return share(choices, "speculative")
 
@@ -174,11 +174,11 @@ def test_a_restarted_replica_is_believed_little_at_first() -> None:
     assert after_slow_answers(restarted=False) < 0.5
 
 
-def test_what_was_learnt_outlives_replicas() -> None:
+def test_what_was_learnt_outlives_the_engines_it_was_learnt_from() -> None:
     world = Simulation(lambda _: 2.0)
     world.run(schema("x"), 200)
-    world.policy.forget_replica("speculative")
-    world.policy.replica_started("plain")
+    for number in range(300):
+        world.answer(schema("other"), "plain", replica=f"plain/{number}")
     assert share(world.run(schema("x"), 40), "plain") > 0.9
 
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.speculation import POOLS, Choice, Policy, Pool, TrafficClass
+from server.speculation import AutoPolicy, Choice, TrafficClass
 from server.speculation.arm import Arm, Sample
 from server.speculation.explore import ROOT_SHARE, ROOT_START, SHARE, START
+from server.usage import POOLS, Pool
 from tests.server.speculation.simulated import BOTH, Simulation, schema, share
 
 MAX_CLASSES = 24
@@ -63,21 +64,21 @@ steps = st.lists(
 class Driven:
     """A policy that went through `steps`."""
 
-    policy: Policy
+    policy: AutoPolicy
     choices: list[tuple[Step, Choice]]
 
 
 def drive(taken: Iterable[Step], seed: int) -> Driven:
-    now = 0.0
-    policy = Policy(clock=lambda: now, rng=random.Random(seed), max_classes=MAX_CLASSES)
+    now, starts = 0.0, 0
+    policy = AutoPolicy(clock=lambda: now, rng=random.Random(seed), max_classes=MAX_CLASSES)
     choices = []
     for step in taken:
         now += step.pause_s
+        starts += step.restart
         choice = policy.choose(step.cls, load=step.load, available=step.available)
-        if step.restart:
-            policy.replica_started(choice.pool)
         policy.observed(
-            step.cls, choice.pool, replica=choice.pool, tokens=step.tokens, seconds=step.seconds,
+            step.cls, choice.pool, replica=f"{choice.pool}/{starts}",
+            tokens=step.tokens, seconds=step.seconds,
             load=step.load.get(choice.pool, 0.0), prompt_tokens=step.prompt_tokens,
             first_s=step.first_s,
         )  # fmt: skip
@@ -126,7 +127,7 @@ def test_no_pool_is_an_error_of_the_caller() -> None:
 
 def test_a_table_too_small_for_the_widest_classes_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 16"):
-        Policy(clock=lambda: 0.0, rng=random.Random(0), max_classes=15)
+        AutoPolicy(clock=lambda: 0.0, rng=random.Random(0), max_classes=15)
 
 
 def test_one_client_with_a_new_schema_each_time_does_not_push_the_others_out() -> None:
