@@ -10,7 +10,9 @@ from pydantic import ValidationError
 
 from bench import timing
 from bench.errors import UsageProblemError
-from bench.record import Fact, Measured, Result, Settings
+from bench.events import Fact
+from bench.record import Measured, Result
+from bench.settings import Settings
 from bench.workloads import choose
 from neuron.local.corpus import Example
 from server.speculation import TrafficClass, classify
@@ -69,8 +71,13 @@ def timings_of(result: Result) -> Timings:
     """Every workload is an application with an API key of its own.
 
     Leaves out prompts of which an answer is missing or unusable. Raises UsageProblemError if the
-    corpus is no longer the one that the result was measured with, or nothing is left.
+    corpus is no longer the one that the result was measured with, it was measured in an open loop,
+    or nothing is left.
     """
+    if result.settings.arrivals is not None:
+        raise UsageProblemError(
+            "An open loop has no fixed load to replay: measure with --concurrency, without --rate."
+        )
     examples = _examples(result.settings)
     answers = _usable(result.requests)
     prompts = []
@@ -134,7 +141,7 @@ def _timed(one: Measured) -> Timed:
     return Timed(
         first_ms=round(timing.ttft_ms(one.reply), 2),
         total_ms=round(timing.total_ms(one.reply), 2),
-        tokens=len(one.reply.token_ids),
+        tokens=sum(timing.sizes(one.reply)),
     )
 
 

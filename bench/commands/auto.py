@@ -11,28 +11,11 @@ from bench.auto.plot import draw_outcomes
 from bench.auto.replay import Mix
 from bench.auto.report import outcomes_json, render_outcomes
 from bench.auto.timings import Timings, read_timings, timings_of
-from bench.errors import EXIT_CODES, UsageProblemError
-from bench.options import Levels, all_of, check_plot, plot_option
+from bench.commands.shared import EPILOG
+from bench.errors import UsageProblemError
+from bench.option_types import Levels
+from bench.options import check_plot, plot_option
 from bench.storage import read
-
-EPILOG = "\b\nExit codes:\n" + "".join(f"  {code:<4} {text}\n" for code, text in EXIT_CODES.items())
-
-
-replay_options = all_of(
-    click.option("--streams", default=200, show_default=True, type=click.IntRange(2)),
-    click.option("--requests", default=600, show_default=True, type=click.IntRange(100),
-                 help="Of each stream."),
-    click.option("--open-share", default=0.5, show_default=True, type=click.FloatRange(0, 1),
-                 help="Of the requests that are open-ended."),
-    click.option("--concurrency", type=Levels(), show_default="each alone, then all in turn",
-                 help="Recorded loads; several take turns."),
-    click.option("--turn", default=100, show_default=True, type=click.IntRange(1),
-                 help="Requests until the next load."),
-    click.option("--one-key", is_flag=True,
-                 help="One API key for all: text without a schema or tools is one class."),
-    click.option("--seed", default=0, show_default=True),
-    click.option("--json", "as_json", is_flag=True, help="The tables as JSON on stdout."),
-)  # fmt: skip
 
 
 @click.group()
@@ -58,7 +41,37 @@ def take_timings(result: Path, out: Path) -> None:
 
 @auto.command(name="replay", epilog=EPILOG)
 @click.argument("path", metavar="TIMINGS.json", type=click.Path(path_type=Path))
-@replay_options
+@click.option("--streams", default=200, show_default=True, type=click.IntRange(2))
+@click.option(
+    "--requests", default=600, show_default=True, type=click.IntRange(100), help="Of each stream."
+)
+@click.option(
+    "--open-share",
+    default=0.5,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Of the requests that are open-ended.",
+)
+@click.option(
+    "--concurrency",
+    type=Levels(),
+    show_default="each alone, then all in turn",
+    help="Recorded loads; several take turns.",
+)
+@click.option(
+    "--turn",
+    default=100,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Requests until the next load.",
+)
+@click.option(
+    "--one-key",
+    is_flag=True,
+    help="One API key for all: text without a schema or tools is one class.",
+)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="The tables as JSON on stdout.")
 @plot_option
 def replay_timings(
     path: Path,
