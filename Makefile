@@ -4,7 +4,7 @@ PLUGIN_STAMP := .venv-nxdi/.installed
 PEERS_STAMP := .venv-peers/.installed
 PINS := requirements/torch.txt requirements/dev.txt
 
-.PHONY: install demo test check clean install-nxdi-plugin test-nxdi-plugin \
+.PHONY: install demo test test-pools check clean install-nxdi-plugin test-nxdi-plugin \
 	bench-gateway install-peers soak
 
 demo: $(STAMP)
@@ -15,6 +15,10 @@ test: $(STAMP)
 
 check: $(STAMP)
 	scripts/check
+
+# Two real engines at once: for a machine that does nothing else.
+test-pools: $(STAMP)
+	.venv/bin/python -m pytest tests/engine/live_pools.py
 
 install: $(STAMP)
 
