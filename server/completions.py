@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 from starlette.types import Receive, Scope, Send
@@ -16,6 +17,7 @@ from server.body import read_json_body, watch_disconnect
 from server.client_deadline import ClientPatience, patience_of
 from server.errors import ApiError, ClientGone
 from server.estimate import estimated_tokens
+from server.keys import ANONYMOUS
 from server.metrics import Metrics, Phase
 from server.models import model_not_found
 from server.openai_request import CompletionRequest, parse_request
@@ -111,18 +113,19 @@ class _Exchange:
             raise self._ended(ticket)
 
     async def _parsed(self, body: bytes, asked: str | None) -> CompletionRequest:
-        path, record = self._scope["path"], self._answer.record
-        if len(body) < LONG_BODY:
-            request = parse_request(path, body, asked)
-        else:
-            # Its JSON and its schema take long enough for other streams to notice.
-            request = await anyio.to_thread.run_sync(parse_request, path, body, asked)
+        record = self._answer.record
+        key_id = None if self._key is ANONYMOUS else self._key.name
+        parse = partial(parse_request, self._scope["path"], body, asked, key_id)
+        # In a thread where JSON and schema take long enough for other streams to notice.
+        long = len(body) >= LONG_BODY
+        request = await anyio.to_thread.run_sync(parse) if long else parse()
         record.model, record.stream, record.prompt = request.model, request.stream, request.prompt
         return request
 
     def _write_down(self, code: str) -> None:
         record, headers = self._answer.record, self._answer.headers
-        record.code, record.key_id = code, self._key.name or None
+        record.code = code
+        record.key_id = None if self._key is ANONYMOUS else self._key.name
         record.pool, record.replica = headers.get(POOL), headers.get(REPLICA)
 
     async def _unless_gone(

@@ -23,6 +23,7 @@ from server.envelopes import (
 )
 from server.errors import ApiError, invalid
 from server.pools.ask import Ask, ask_of, take_mode
+from server.speculation import classify
 from server.structured import Contract, Form
 
 CHAT_PATH = "/v1/chat/completions"
@@ -80,8 +81,10 @@ class CompletionRequest:
         return "grammar" if outputs else "free"
 
 
-def parse_request(path: str, raw: bytes, speculation: str | None = None) -> CompletionRequest:
-    """`speculation` is the header's. Raises ApiError."""
+def parse_request(
+    path: str, raw: bytes, speculation: str | None = None, key_id: str | None = None
+) -> CompletionRequest:
+    """`speculation` is the header's, `key_id` names the API key if any. Raises ApiError."""
     document = _object(raw)
     fields_sent = len(document)
     mode = take_mode(document, speculation)
@@ -104,7 +107,13 @@ def parse_request(path: str, raw: bytes, speculation: str | None = None) -> Comp
         wants_running_usage=running,
         grammar=_grammar(document),
         contract=contract,
-        ask=ask_of(document, mode, len(raw), "all", generates=path not in UNGENERATED),
+        ask=ask_of(
+            document,
+            mode,
+            len(raw),
+            classify(document, key_id=key_id),
+            generates=path not in UNGENERATED,
+        ),
         max_tokens=envelope.max_tokens_asked,
         choices=envelope.choices,
         body=body,

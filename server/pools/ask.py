@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from server.errors import invalid
 from server.pools.needs import Needs, needs_of
-from server.pools.policy import TrafficClass
+from server.speculation import TrafficClass
 
 Mode = Literal["auto", "on", "off"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -65,7 +65,7 @@ def ask_of(
     generates: bool = True,
 ) -> Ask:
     """Of a request whose fields have been checked."""
-    said = next((document[name] for name in BOUNDS if document.get(name)), None)
+    said = next((document[name] for name in BOUNDS if document.get(name) is not None), None)
     bound = 0 if not generates else UNSAID_TOKENS if said is None else said
     return Ask(
         mode=mode,
@@ -80,7 +80,9 @@ def ask_of(
 def _beginning(document: Mapping[str, Any]) -> str:
     messages = document.get("messages")
     if messages:
-        return json.dumps(messages[0])[:PREFIX_CHARS]
+        content = messages[0].get("content")
+        text = content if isinstance(content, str) else json.dumps(content)
+        return f"{messages[0]['role']}:{text[:PREFIX_CHARS]}"
     prompt = document.get("prompt", document.get("input"))
     if isinstance(prompt, str):
         return prompt[:PREFIX_CHARS]

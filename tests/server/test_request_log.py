@@ -66,7 +66,6 @@ async def test_a_stream(logged: Running, path: Path) -> None:
         "path": CHAT,
         "status": 200,
         "code": "ok",
-        "key_id": "anonymous",
         "model": "fake",
         "stream": True,
         "pool": "speculative",
