@@ -131,6 +131,24 @@ async def answer_hello(wire: FakeWire) -> None:
         await wire.respond(200, whole())
 
 
+def answer_with(text: str, **message: object) -> Script:
+    """A whole answer to any of the APIs."""
+
+    async def script(wire: FakeWire) -> None:
+        if wire.path == "/v1/responses":
+            part = {"type": "output_text", "text": text, "annotations": []}
+            item = {"type": "message", "id": "m", "role": "assistant", "content": [part]}
+            document = {"id": "r", "object": "response", "status": "completed", "output": [item]}
+        else:
+            document = whole()
+            inner = {"role": "assistant", "content": text, **message}
+            choice = {"index": 0, "message": inner, "text": text, "finish_reason": "stop"}
+            document["choices"] = [choice]
+        await wire.respond(200, document)
+
+    return script
+
+
 MODELS = {
     "object": "list",
     "data": [{"id": MODEL, "object": "model", "created": 1, "owned_by": "x", "root": "/secret"}],

@@ -12,9 +12,11 @@ from server.config.reference import SPECULATING, needs_table
 from server.pools.ask import FIELD
 from server.pools.needs import BESIDE, FIELDS, REQUESTED, lacking, needs_of
 from tests.server.conftest import CHAT, DOCS, chat
+from tests.server.fake_engine import Script, answer_with
 from tests.server.pools import Pools, pools
 
 COMPLETION = "/v1/completions"
+RESPONSES = "/v1/responses"
 GREEDY = {"temperature": 0}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
@@ -125,9 +127,23 @@ async def test_each_field_over_http(engine_name: str) -> None:
     engine = ENGINES[engine_name]
     async with pools(speculative=engine, plain=None) as both, pools(speculative=engine) as alone:
         for _, _, body in ASKING:
-            asked = {**chat(), **GREEDY, **body}
-            path = COMPLETION if "echo" in body else CHAT
-            await _over_http(both, alone, path, asked, engine)
+            for fake in (*both.fakes.values(), *alone.fakes.values()):
+                fake.engine.script = answering(body)
+            await _over_http(both, alone, path_for(body), {**chat(), **GREEDY, **body}, engine)
+
+
+def path_for(body: dict[str, Any]) -> str:
+    if "echo" in body:
+        return COMPLETION
+    return RESPONSES if {"text", "include"} & set(body) else CHAT
+
+
+def answering(body: dict[str, Any]) -> Script:
+    """What the request asks for, so that nothing but its fields decides what becomes of it."""
+    if "tool_choice" in body:
+        call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+        return answer_with("", tool_calls=[call])
+    return answer_with("a" if "structured_outputs" in body else "{}")
 
 
 async def _over_http(
@@ -135,6 +151,8 @@ async def _over_http(
 ) -> None:
     if path == COMPLETION:
         asked = {"prompt": "x", **{key: asked[key] for key in asked if key != "messages"}}
+    if path == RESPONSES:
+        asked = {"input": "x", **{key: asked[key] for key in asked if key != "messages"}}
     can = lacking(needs_of(asked), engine) is None
     auto = await both.http.post(path, json=asked)
     assert auto.status_code == 200

@@ -24,6 +24,8 @@ from tests.server.test_supervision import free_port
 from tests.server.waiting import WAIT_S, until, until_async
 
 WALL_CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today"}
+# They write down when it was, and take every duration from the other clock.
+STAMPING = {"request_log.py", "tracing.py"}
 
 
 @contextmanager
@@ -63,6 +65,7 @@ def test_nothing_is_timed_by_a_clock_that_can_jump() -> None:
     found = [
         f"{path.name}:{node.lineno}"
         for path in sorted(Path(package.__path__[0]).rglob("*.py"))
+        if path.name not in STAMPING
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and ast.unparse(node) in WALL_CLOCKS
     ]

@@ -122,9 +122,9 @@ def test_any_document_has_a_class_with_bounded_names(document: dict[str, Any]) -
 def test_a_request_is_of_one_class_through_either_api() -> None:
     system = {"role": "system", "content": "be brief"}
     format_ = {"type": "json_schema", "name": "x", "schema": SCHEMA}
-    assert name({"input": "hi", "text": {"format": format_}}) == name(
+    assert own({"input": "hi", "text": {"format": format_}}) == own(
         chat(response_format=wants(SCHEMA))
     )
-    assert name({"input": [system]}) == name({"messages": [system]})
-    assert name({"input": "hi", "instructions": "be brief"}) == name({"messages": [system]})
-    assert name({"input": "hi"}) == name(chat())
+    assert own({"input": [system]}) == own({"messages": [system]})
+    assert own({"input": "hi", "instructions": "be brief"}) == own({"messages": [system]})
+    assert own({"input": "hi"}) == own(chat())
