@@ -97,3 +97,24 @@ async def test_a_refusal_comes_through_with_its_sentence(client: openai.AsyncOpe
 async def test_the_start_up_check_is_a_real_generation(engine: Engine) -> None:
     async with httpx.AsyncClient(base_url=engine.base_url, trust_env=False) as upstream:
         await check_engine(upstream, MODEL)
+
+
+async def test_a_required_call_that_is_cut_off_is_told_in_plain_words(
+    client: openai.AsyncOpenAI,
+) -> None:
+    """vLLM 0.16 answers it with 400 and what pydantic says of half a list."""
+    example = held_out("tool_call", 1)[0]
+    tools: Any = [dict(tool) for tool in example.tools]
+    asked: Any = {
+        "model": MODEL,
+        "messages": [dict(message) for message in example.messages],
+        "tools": tools,
+        "tool_choice": "required",
+        "temperature": 0,
+    }
+    whole = await client.chat.completions.create(**asked, max_tokens=300)
+    assert whole.model_extra is not None
+    assert whole.model_extra["specserve"] == {"structured": "valid"}
+    with pytest.raises(openai.BadRequestError) as raised:
+        await client.chat.completions.create(**asked, max_tokens=8)
+    assert (raised.value.code, raised.value.param) == ("output_cut_off", "max_tokens")
