@@ -10,7 +10,7 @@ import anyio
 from starlette.types import Receive, Scope, Send
 
 from server.access import key_of
-from server.admission import Admission, Ticket, shutting_down
+from server.admission import Admission, shutting_down
 from server.answer import Answer
 from server.body import read_json_body, watch_disconnect
 from server.client_deadline import ClientPatience, patience_of
@@ -23,6 +23,7 @@ from server.openai_request import CompletionRequest, parse_request
 from server.quotas import Quotas
 from server.relay import Relay
 from server.responses import DROP, POOL
+from server.ticket import Ticket
 from server.timeouts import deadline
 
 CLIENT_GONE = 499

@@ -7,8 +7,8 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,7 @@ from server.engines import HEALTH_TIMEOUT_S, EngineProcess, engine_client
 from server.keys import KeyRing
 from server.listener import bind, make_listener, url_of
 from server.metrics import Metrics
-from server.quota_store import QuotaStore, shared_storage
-from server.quotas import Quotas
+from server.quotas import Quotas, quotas_in
 from server.remote_engine import RemoteEngine
 from server.settings import PREFIX, Settings, SettingsError
 from server.shutdown import Shutdown
@@ -61,7 +60,11 @@ async def serve(settings: Settings) -> int:
                 http_upstream(
                     backend.url, uds=backend.uds, connect_s=settings.connect_timeout
                 ) as upstream,
-                _quotas(settings, backend.metrics) as quotas,
+                quotas_in(
+                    settings.quota_store,
+                    settings.quota_store_down,
+                    backend.metrics.quota_store_errors.inc,
+                ) as quotas,
             ):
                 gateway = _gateway(settings, backend, upstream, keys, quotas)
                 return await _until_signal(settings, gateway, backend, sockets)
@@ -76,16 +79,6 @@ def _bound(settings: Settings) -> Iterator[list[socket.socket]]:
             port = bind(settings.metrics_host, settings.metrics_port, "--metrics-")
             sockets.append(opened.enter_context(port))
         yield sockets
-
-
-@asynccontextmanager
-async def _quotas(settings: Settings, metrics: Metrics) -> AsyncIterator[Quotas]:
-    if settings.quota_store is None:
-        yield Quotas()
-        return
-    async with shared_storage(settings.quota_store) as shared:
-        on_error = metrics.quota_store_errors.inc
-        yield Quotas(QuotaStore(shared, settings.quota_store_down, on_error))
 
 
 async def _until_signal(
