@@ -25,6 +25,7 @@ from neuron.errors import ModelNotFoundError, SpecserveError
 from neuron.launch import MAX_PORT, Command, Endpoint, expected, render
 from neuron.models import KNOWN_MODELS, locate
 from neuron.pair import load_pair
+from neuron.stacks.registry import unchecked
 
 DEFAULT_PORT = 8100
 
@@ -95,6 +96,9 @@ def launch(
         elsewhere=elsewhere,
         compile_at_start=compile_at_start,
     )
+    said = unchecked(chosen)
+    if said is not None:
+        click.echo(f"Note: {said}", err=True)
     if dry_run:
         click.echo(json.dumps(asdict(command), indent=2) if as_json else command.shell())
         return

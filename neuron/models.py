@@ -114,10 +114,14 @@ def _cached(ref: str, hub_id: str, cache: Path) -> Path:
     )
 
 
-def _unknown(ref: str) -> str:
+def did_you_mean(ref: str) -> str:
+    """The known names nearest to `ref`, in brackets after a space; empty: none is near."""
     near = difflib.get_close_matches(ref.lower(), KNOWN_MODELS, n=3, cutoff=0.5)
-    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
+
+
+def _unknown(ref: str) -> str:
     return (
-        f"{ref!r} is no known name{hint}, no folder and no hub id of the form owner/name. "
-        f"{WHAT_WORKS}; `neuron models` lists the names."
+        f"{ref!r} is no known name{did_you_mean(ref)}, no folder and no hub id of the form "
+        f"owner/name. {WHAT_WORKS}; `neuron models` lists the names."
     )

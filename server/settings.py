@@ -18,7 +18,7 @@ from server.keys_source import KeySource
 
 PREFIX = "SPECSERVE_"
 # Read by other programs of this repository.
-FOREIGN = frozenset({"SPECSERVE_HOME", "SPECSERVE_UPDATE_GOLDEN"})
+FOREIGN = frozenset({"SPECSERVE_HOME", "SPECSERVE_STORE", "SPECSERVE_UPDATE_GOLDEN"})
 # Kubernetes gives every pod variables for each Service: for one named specserve, these.
 SERVICE_LINK = re.compile(
     PREFIX + r"([A-Z0-9_]+_)?"

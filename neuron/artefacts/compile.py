@@ -5,7 +5,7 @@ Where each way to compile was read; none of them has been run on a device:
 - Our plugin: `NxdiFusedModel.load` compiles where its folder has no `model.pt`
   (neuron/plugin/nxdi.py), and vLLM calls it when the engine starts.
 - AWS's plugin: it compiles into NEURON_COMPILED_ARTIFACTS where that cannot be loaded
-  (PLUG05 worker/neuronx_distributed_model_loader.py, neuron-reference.md §4.1).
+  (PLUG05 worker/neuronx_distributed_model_loader.py).
 
 vLLM 0.16.0 waits for its core without a limit (v1/engine/utils.py, wait_for_engine_startup), so
 the only limit is ours.
@@ -33,7 +33,8 @@ from neuron.pair import Pair
 from neuron.plugin.nxdi_artefact import COMPILED
 
 LIMIT_S = 17_100
-"""Seconds for a start, as AWS's own probe allows: 570 × 30, neuron-reference.md §4.1."""
+"""Seconds for a start, as AWS's own probe allows: 570 × 30 (EKS samples,
+speculative_decoding_trn2_vllm)."""
 CONFIG = "neuron_config.json"
 NOT_RUN = "No command of this plan has been run on a Neuron device."
 

@@ -12,6 +12,7 @@ from neuron.artefacts.disk import disk
 from neuron.artefacts.errors import ArtefactError, DamagedError, NotPublishedError, StoreError
 from neuron.artefacts.pull import Pulled, alone, partial_of
 from neuron.artefacts.strangers import check_strangers
+from neuron.artefacts.verified import remember, state_of
 from neuron.artefacts.verify import wrong_files
 
 PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model", "LICENSE*")
@@ -51,11 +52,13 @@ def pull_from_hub(
         )
         shutil.rmtree(partial / ".cache", ignore_errors=True)
         check_strangers(partial, siblings)
+        before = state_of(partial)
         made = manifests.describe(partial, "weights", repo, origin=origin)
         stated = {file.rfilename: file.lfs.sha256 for file in info.siblings or () if file.lfs}
         _compare(repo, partial, made, stated)
         manifests.write(partial, made)
         partial.rename(target)
+        remember(target, made, before)
         return Pulled(target, made, moved=made.size)
 
 
@@ -72,11 +75,13 @@ def _there(target: Path, origin: str) -> manifests.Manifest | None:
             f"{target} holds something without our manifest, which is not overwritten: give "
             "another folder, or remove this one."
         ) from error
+    before = state_of(target)
     if found.origin != origin or wrong_files(target, found.files):
         raise ArtefactError(
             f"{target} holds {found.origin or found.name}, or a damaged copy, and not {origin}: "
             "give another folder, or remove this one."
         )
+    remember(target, found, before)
     return found
 
 

@@ -1,6 +1,6 @@
 """The artefact key: everything whose change makes a compiled artefact the wrong one.
 
-What invalidates: neuron-reference.md §4.1, read in NxDI 4bcdc54 and AWS's plugin 0.5.0. NxDI
+What invalidates was read in NxDI 4bcdc54 and AWS's plugin 0.5.0. NxDI
 itself compares nothing of it when it loads.
 """
 

@@ -17,6 +17,7 @@ from neuron.artefacts.errors import ArtefactError, DamagedError, NotPublishedErr
 from neuron.artefacts.manifest import Manifest
 from neuron.artefacts.store import Progress, Store, Transfer, file_key, silent
 from neuron.artefacts.strangers import check_strangers, drop_left_overs
+from neuron.artefacts.verified import remember, state_of
 from neuron.artefacts.verify import named, wrong_files
 
 
@@ -54,12 +55,16 @@ def pull(
         drop_left_overs(partial, {file.path for file in manifest.files})
         # The next pull, of whatever, knows by it which files here are not the user's.
         manifests.begin(partial, manifest)
+        before = state_of(partial)
         lacking = wrong_files(partial, manifest.files)
         _check_room(partial, lacking, free)
         _fetch(store, manifest, partial, lacking, progress)
+        fetched = state_of(partial)
         _check(store, partial, lacking)
         manifests.write(partial, manifest)
         partial.rename(target)
+        kept = before.keys() - {file.path for file in lacking}
+        remember(target, manifest, {**fetched, **{path: before[path] for path in kept}})
         return Pulled(target, manifest, moved=sum(file.size for file in lacking))
 
 
@@ -109,7 +114,9 @@ def _there(target: Path, wanted: Manifest) -> Manifest | None:
             f"{wanted.id[:12]}: give another folder, or remove this one."
         )
     # By its own list: of one id, what another publisher compiled is as good.
+    before = state_of(target)
     if found is not None and not wrong_files(target, found.files):
+        remember(target, found, before)
         return found
     ours = (*wanted.files, *(found.files if found else ()))
     check_strangers(target, {file.path for file in ours})
@@ -156,8 +163,6 @@ def _fetch(
 def _check(store: Store, partial: Path, fetched: Sequence[FileEntry]) -> None:
     wrong = wrong_files(partial, fetched)
     if wrong:
-        for file in wrong:
-            (partial / file.path).unlink(missing_ok=True)
         raise DamagedError(
             f"What came from {store.address} is damaged: {named(wrong)} not what the manifest "
             "says; nothing was put in place; publish again with --repair where it was compiled."

@@ -10,6 +10,7 @@ from neuron.artefacts.content import HASHERS, FileEntry, sha256_of
 from neuron.artefacts.errors import DamagedError
 from neuron.artefacts.manifest import Manifest
 from neuron.artefacts.store import Progress, silent
+from neuron.artefacts.verified import remember, state_of
 
 
 def wrong_sizes(folder: Path, files: Iterable[FileEntry]) -> list[FileEntry]:
@@ -39,12 +40,14 @@ def wrong_files(
 
 def verify(folder: Path, manifest: Manifest, progress: Progress = silent) -> None:
     """Raises DamagedError with the first files that are not right."""
+    before = state_of(folder)
     wrong = wrong_files(folder, manifest.files, progress)
     if wrong:
         raise DamagedError(
             f"{folder} is damaged, so it must not be loaded: {named(wrong)} not what its "
             "manifest says; `pull` mends it."
         )
+    remember(folder, manifest, before)
 
 
 def named(files: list[FileEntry]) -> str:

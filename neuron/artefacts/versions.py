@@ -32,9 +32,10 @@ SDK: Mapping[str, Mapping[str, str]] = MappingProxyType(
         )
     }
 )
-"""Pins of the image `0.16.0-neuronx-py312-sdk2.31.1`: neuron-reference.md §1.b."""
+"""Pins of the image `0.16.0-neuronx-py312-sdk2.31.1`, read in its Dockerfile in AWS's repository
+deep-learning-containers."""
 STATED = MappingProxyType({"nxdi": "2.31.1"})
-"""The SDK that a stack is for: design.md. A statement about the image, not about a machine."""
+"""The SDK that a stack is for. A statement about the image, not about a machine."""
 
 Installed = Callable[[str], str | None]
 

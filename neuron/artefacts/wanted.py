@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuron.artefacts import manifest
 from neuron.artefacts.content import (
     FileEntry,
     default_cache,
@@ -16,8 +15,9 @@ from neuron.artefacts.content import (
     model_digest,
     model_files,
 )
-from neuron.artefacts.errors import ArtefactError, DamagedError, NotPublishedError
+from neuron.artefacts.errors import ArtefactError
 from neuron.artefacts.key import ArtefactKey
+from neuron.artefacts.verified import Verified
 from neuron.artefacts.versions import Versions
 from neuron.errors import LaunchError, ModelNotFoundError
 from neuron.pair import Pair
@@ -119,8 +119,8 @@ def key_of(
 def content_of(folder: Path) -> str:
     """The digest of a model that is on this machine. Raises ModelNotFoundError.
 
-    A manifest that `neuron weights` left beside it is believed for as long as no file is newer
-    than it or of another size; else every file is read once and remembered.
+    A file that `neuron weights` verified and nobody has touched since is not read again; any other
+    is read once and remembered.
     """
     paths = model_files(folder) if folder.is_dir() else []
     if not paths:
@@ -129,31 +129,18 @@ def content_of(folder: Path) -> str:
             "--target-digest and --draft-digest, which `neuron weights list` shows, or run this "
             "where the weights are."
         )
-    listed = _listed(folder, paths)
-    if listed is not None:
-        return model_digest(listed)
-    cache = default_cache()
+    known, cache = Verified.beside(folder), default_cache()
     try:
         return model_digest(
-            FileEntry(path=path.name, size=path.stat().st_size, sha256=hash_kept(path, cache))
+            FileEntry(
+                path=path.name,
+                size=path.stat().st_size,
+                sha256=known.sha256_of(path) or hash_kept(path, cache),
+            )
             for path in paths
         )
     except OSError as error:
         raise ArtefactError(f"{error.filename} cannot be read: {error.strerror}.") from error
-
-
-def _listed(folder: Path, paths: Sequence[Path]) -> list[FileEntry] | None:
-    try:
-        entries = {file.path: file for file in manifest.read(folder).files}
-        written = (folder / manifest.FILE).stat().st_mtime_ns
-    except (NotPublishedError, DamagedError, ArtefactError, OSError):
-        return None
-    for path in paths:
-        status = path.stat()
-        entry = entries.get(path.name)
-        if entry is None or entry.size != status.st_size or status.st_mtime_ns > written:
-            return None
-    return [entries[path.name] for path in paths]
 
 
 def _platform(pair: Pair) -> str:
@@ -171,7 +158,7 @@ def _flags(
         optional = OPTIONAL if settings.max_num_seqs > 1 else ()
         required = WITH_LOGITS if settings.logits else ()
         flags["repairs"] = [edit.name for edit in (*optional, *required)]
-    # Read by the compiler itself, whoever starts it: neuron-reference.md §4.1.
+    # Read by the compiler itself, whoever starts it.
     if outer.get("NEURON_CC_FLAGS"):
         flags["NEURON_CC_FLAGS"] = outer["NEURON_CC_FLAGS"]
     return flags

@@ -9,6 +9,7 @@ from neuron.check.findings import Finding, Rule, Severity
 from neuron.check.subject import Subject
 from neuron.evidence import NOT_RUN, OURS, SDK, source
 from neuron.stacks.capabilities import Feature
+from neuron.stacks.registry import UNCHECKED, unchecked
 
 DATA = source(OURS, "neuron/stacks (each lack has its own source)", "C")
 
@@ -42,6 +43,12 @@ ENDED = Rule(
     what="a stack that AWS has stopped developing",
     source=source(SDK, "release-notes/components/nxd-inference.rst", "D"),
 )
+ARTEFACT = Rule(
+    id="artefact-unchecked",
+    severity="note",
+    what="a stack whose launch compares nothing compiled with the pair",
+    source=DATA,
+)
 RULES = (
     SPECULATION,
     PREFIX,
@@ -53,6 +60,7 @@ RULES = (
     PLAIN,
     UNTRIED,
     ENDED,
+    ARTEFACT,
 )
 
 FLAGS: Mapping[str, tuple[Feature, Rule]] = MappingProxyType(
@@ -88,6 +96,9 @@ def check(subject: Subject) -> Iterator[Finding]:
     if subject.pair.stack in FROZEN:
         ended = FROZEN[subject.pair.stack]
         yield ENDED("stack", f"Key 'stack' is {subject.pair.stack!r}: {ended}.")
+    said = unchecked(subject.pair)
+    if said is not None:
+        yield ARTEFACT("stack", said, source=UNCHECKED[subject.pair.stack].source)
 
 
 def _keys(subject: Subject) -> Iterator[Finding]:

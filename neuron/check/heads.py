@@ -7,12 +7,14 @@ from collections.abc import Iterator
 
 from neuron.check.findings import Finding, Rule
 from neuron.check.subject import Side, Subject
+from neuron.cost.step import Shard
 from neuron.evidence import NXDI, SDK, source
 from neuron.stacks.nxdi_checks import CORES_AT_LNC2
 
 GQA = source(NXDI, "modules/attention/gqa.py")
 CORES_PER_CHIP = 8
 """Physical."""
+MOST_CORES = max(CORES_AT_LNC2.values())
 WHOLE_TORUS = (1, 4, 8, 16)
 
 TP_MISSING = Rule(
@@ -66,28 +68,21 @@ LNC_QWEN2 = Rule(
 RULES = (TP_MISSING, CORES, INSTANCE, CHIPS, KV_HEADS, Q_HEADS, INTERMEDIATE, LNC_QWEN2)
 
 
-def padded_heads(heads: int, tp: int) -> int:
-    """Query heads over all cores."""
-    return math.ceil(heads / tp) * tp
-
-
-def kv_heads(heads: int, kv: int, tp: int) -> int:
-    """KV heads over all cores: split, or one per core, or one per query head."""
-    if heads == kv:
-        return padded_heads(heads, tp)
-    if kv >= tp and kv % tp == 0:
-        return kv
-    return tp if tp % kv == 0 else padded_heads(heads, tp)
+def cores_of(instance: str | None, lnc: int | None) -> int | None:
+    """Logical cores; None: an instance that is not known."""
+    found = CORES_AT_LNC2.get(instance or "")
+    return None if found is None else found * 2 // (lnc or 2)
 
 
 def check(subject: Subject) -> Iterator[Finding]:
     if not subject.on_neuron:
         return
     yield from _cores(subject)
-    tp = subject.pair.tp_degree
+    pair, tp = subject.pair, subject.pair.tp_degree
+    cores = cores_of(pair.instance, pair.lnc) or MOST_CORES
     for side in subject.sides:
         if tp is not None:
-            yield from _shape(side, tp)
+            yield from _shape(side, tp, cores)
         yield from _lnc(subject, side)
 
 
@@ -100,15 +95,14 @@ def _cores(subject: Subject) -> Iterator[Finding]:
             "logical cores.",
         )
         return
-    lnc = pair.lnc or 2
-    if pair.instance not in CORES_AT_LNC2:
+    lnc, cores = pair.lnc or 2, cores_of(pair.instance, pair.lnc)
+    if cores is None:
         yield INSTANCE(
             "instance",
             f"Key 'instance' is {pair.instance or 'missing'}, so that cores and memory were not "
             f"compared with a machine's; set it to one of {', '.join(CORES_AT_LNC2)}.",
         )
         return
-    cores = CORES_AT_LNC2[pair.instance] * 2 // lnc
     if pair.tp_degree > cores:
         yield CORES(
             "tp_degree",
@@ -125,19 +119,19 @@ def _cores(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _shape(side: Side, tp: int) -> Iterator[Finding]:
+def _shape(side: Side, tp: int, cores: int) -> Iterator[Finding]:
     shape = side.geometry
     if shape is None:
         return
     heads, kv = shape.num_attention_heads, shape.num_key_value_heads
+    padded = tp * Shard.of(shape, tp).q
     if heads != kv and kv % tp and tp % kv:
         yield KV_HEADS(
             "tp_degree",
             f"Key 'tp_degree' = {tp} and the {kv} KV heads of {side.ref} do not divide, so each of "
-            f"{padded_heads(heads, tp)} query heads gets its own, in weights and caches; choose a "
+            f"{padded} query heads gets its own, in weights and caches; choose a "
             f"divisor or a multiple of {kv}.",
         )
-    padded = padded_heads(heads, tp)
     if padded > heads:
         share = round(100 * (padded - heads) / heads)
         yield Q_HEADS(
@@ -150,7 +144,7 @@ def _shape(side: Side, tp: int) -> Iterator[Finding]:
             "tp_degree",
             f"Key 'tp_degree' = {tp} does not divide the intermediate_size "
             f"{shape.intermediate_size} of {side.ref}; choose a divisor of it, such as "
-            f"{math.gcd(shape.intermediate_size, 64)}.",
+            f"{math.gcd(shape.intermediate_size, cores)}.",
         )
 
 

@@ -107,10 +107,9 @@ def check(subject: Subject) -> Iterator[Finding]:
 
 def _known(side: Side) -> Iterator[Finding]:
     if side.problem is not None:
-        yield CONFIG(side.role, side.problem)
+        yield CONFIG(side.role, str(side.problem))
     elif side.missing is not None:
-        end = "?" if "did you mean" in side.missing else "."
-        yield MISSING(side.role, f"Key {side.role!r} names {side.ref}: {side.missing}{end}")
+        yield MISSING(side.role, f"Key {side.role!r} names {side.ref}: {side.missing}.")
     elif side.geometry is None:
         yield UNKNOWN(
             side.role,

@@ -22,13 +22,14 @@ from neuron.check import (
 from neuron.check.findings import SEVERITIES, Finding, Report, Rule
 from neuron.check.given import of_line
 from neuron.check.lines import Line
-from neuron.check.subject import WEIGHTS, Given, Subject, subject_of
+from neuron.check.subject import Given, Subject, subject_of
 from neuron.errors import ModelNotFoundError, PairError
 from neuron.evidence import OURS, source
 from neuron.hardware import Machine
 from neuron.launch import Endpoint, render
 from neuron.models import BUNDLED_PREFIX
 from neuron.pair import Pair
+from neuron.shapes import WEIGHTS
 
 REFUSED = Rule(
     id="refused",

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from neuron.catalogue import Geometry, by_folder_name, catalogue
 from neuron.check.lines import Line
-from neuron.errors import ModelNotFoundError, PairError
-from neuron.models import BUNDLED_PREFIX, KNOWN_MODELS
 from neuron.pair import Pair
+from neuron.shapes import Shape, look_up
 from neuron.stacks.capabilities import Capabilities
 from neuron.stacks.registry import capabilities
-
-WEIGHTS = Path(__file__).parents[1] / "local" / "weights"
-BY_HUB_ID = {hub_id.lower(): name for name, hub_id in KNOWN_MODELS.items()}
 
 Role = Literal["target", "draft"]
 
 
-@dataclass(frozen=True)
-class Side:
+@dataclass(frozen=True, kw_only=True)
+class Side(Shape):
     """One model of the pair."""
 
     role: Role
-    ref: str
-    geometry: Geometry | None = None
-    """None: no `config.json` here, and no name that the catalogue knows."""
-    guessed: bool = False
-    """The shape follows from the folder's name alone."""
-    problem: str | None = None
-    """A `config.json` that is there and cannot be used, in a sentence."""
-    missing: str | None = None
-    """Why it is no model on any machine, as a clause with the way out."""
 
     @property
     def is_hub_id(self) -> bool:
@@ -105,31 +90,7 @@ def subject_of(
 
 
 def side_of(role: Role, ref: str) -> Side:
-    """From a `config.json` if there is one, else from the catalogue by name."""
-    folder = Path(ref).expanduser()
-    if ref.startswith(BUNDLED_PREFIX):
-        folder = WEIGHTS / ref.removeprefix(BUNDLED_PREFIX)
-    if (folder / "config.json").is_file():
-        try:
-            return Side(role, ref, Geometry.of_config(folder))
-        except (PairError, ModelNotFoundError) as error:
-            return Side(role, ref, problem=str(error))
-    name = BY_HUB_ID.get(ref.lower(), ref.lower())
-    if name in catalogue():
-        return Side(role, ref, catalogue()[name])
-    shape = by_folder_name(folder.name)
-    return Side(role, ref, shape, guessed=True, missing=_missing(ref, folder))
-
-
-def _missing(ref: str, folder: Path) -> str | None:
-    """`neuron.models.locate` refuses the same two; a path or hub id may be on another machine."""
-    if folder.exists():
-        return f"{folder} is here and has no config.json; give the folder of a model"
-    if "/" in ref or ref.startswith((".", "~")):
-        return None
-    near = difflib.get_close_matches(ref.lower(), {*catalogue(), *KNOWN_MODELS}, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}" if near else "`neuron models` lists the names"
-    return f"it is no known name, no folder and no hub id of the form owner/name; {hint}"
+    return Side(role=role, **vars(look_up(ref)))
 
 
 def is_hub_id(ref: str) -> bool:

@@ -89,6 +89,9 @@ class Asked(TypedDict):
     help="For --write [default: slo if there is one, or latency].",
 )
 @click.option("--calibrate", type=FILE, help="Refit the model to a result of `bench` instead.")
+@click.option(
+    "--pair", help="With --calibrate: the pair of a result that was measured on engines by URL."
+)
 @click.option("--write-parameters", type=FILE, help="With --calibrate: where to.")
 @click.option("--force", is_flag=True, help="Replace what --write or --write-parameters names.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
@@ -100,6 +103,7 @@ def plan(
     choose: Literal["latency", "cost", "slo"] | None,
     parameters: Path | None,
     calibrate: Path | None,
+    pair: str | None,
     write_parameters: Path | None,
     force: bool,
     as_json: bool,
@@ -118,8 +122,10 @@ def plan(
     writable("--plot", plot, PICTURES, replace=True)
     known = shipped() if parameters is None else load_parameters(parameters)
     if calibrate is not None:
-        _calibrate(known, calibrate, write_parameters, as_json=as_json)
+        _calibrate(known, calibrate, pair, write_parameters, as_json=as_json)
         return
+    if pair is not None:
+        raise click.UsageError("--pair says what --calibrate's result was measured on: give both.")
     if write_parameters is not None:
         raise click.UsageError("--write-parameters writes what --calibrate fits: give both.")
     if target is None or draft is None:
@@ -212,12 +218,15 @@ def _answer(
         )
 
 
-def _calibrate(known: Parameters, path: Path, out: Path | None, *, as_json: bool) -> None:
+def _calibrate(
+    known: Parameters, path: Path, pair: str | None, out: Path | None, *, as_json: bool
+) -> None:
     from neuron.cost.calibrate import refit
     from neuron.cost.results import observations
+    from neuron.pair import load_pair
     from neuron.plan import refit_report as report
 
-    own = observations(path)
+    own = observations(path, load_pair(pair) if pair else None)
     click.echo(f"Fitting to {len(own)} points of {path}.", err=True)
     found = refit(known, own, origin=path.name)
     click.echo(json.dumps(report.document(found), indent=2) if as_json else report.text(found))

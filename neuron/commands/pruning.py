@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from neuron.artefacts.catalogue import Held, holdings
+from neuron.artefacts.catalogue import holdings
+from neuron.artefacts.errors import ArtefactError
 from neuron.artefacts.manifest import Kind
 from neuron.artefacts.prune import (
     SHORTEST,
@@ -19,7 +20,7 @@ from neuron.artefacts.prune import (
     remove,
     remove_left_over,
 )
-from neuron.artefacts.store import Store
+from neuron.artefacts.store import Store, manifest_key
 from neuron.commands.common import AgeParam, gigabytes, json_option, show, store_option
 from neuron.commands.exit_codes import EXIT_CODES
 
@@ -49,7 +50,8 @@ def prune_command(
     """Say what is old and named by nothing, and with --yes remove it.
 
     Kept is the newest of each name, what --keep names, weights that an artefact is compiled for,
-    and whatever is younger than --older-than, or than a day.
+    and whatever is younger than --older-than, or than a day. No weights are removed while the
+    manifest of an artefact cannot be read.
     """
     report, text = prune_report(
         store, kind, datetime.now(UTC), older_than, keep=keep, retired=retired, yes=yes
@@ -67,7 +69,11 @@ def prune_report(
     retired: Sequence[str],
     yes: bool,
 ) -> tuple[dict[str, Any], str]:
-    """What is or would be done, as data and as text. Only with `yes` is anything removed."""
+    """What is or would be done, as data and as text. Only with `yes` is anything removed.
+
+    Raises click.UsageError for a word that names nothing, and ArtefactError for weights beside an
+    artefact whose manifest cannot be read.
+    """
     held = holdings(store, kind)
     lost = matching_nothing(held, keep, retired)
     if lost:
@@ -75,7 +81,7 @@ def prune_report(
             f"{lost[0]!r} is neither a name nor an id of {kind} in {store.address}: nothing was "
             f"changed; `neuron {kind} list` shows what it holds."
         )
-    used = _used(holdings(store, "artefacts")) if kind == "weights" else set()
+    used = _used(store) if kind == "weights" else set()
     verdicts = judge(held, now=now, older_than=older_than, keep=keep, retired=retired, used=used)
     extra = [(v.held, left_over(v.held, now=now)) for v in verdicts if not v.remove]
     unfinished = list(store.unfinished(kind, SHORTEST))
@@ -104,7 +110,20 @@ def _removed(store: Store, verdict: Verdict) -> Verdict:
     return Verdict(verdict.held, remove=False, why="published to since it was judged")
 
 
-def _used(held: Sequence[Held]) -> set[str]:
+def _used(store: Store) -> set[str]:
+    """Digests of the models that artefacts in the store are compiled for.
+
+    Raises ArtefactError where one of them does not say.
+    """
+    held = holdings(store, "artefacts")
+    unread = next((one for one in held if one.unread), None)
+    if unread is not None:
+        raise ArtefactError(
+            f"{store.address}/{manifest_key('artefacts', unread.id)} cannot be read, so nobody "
+            "knows which weights its artefact needs, and none was removed: publish it again with "
+            "`neuron artefacts push … --repair`, or give it up with `neuron artefacts prune "
+            f"--retired {unread.id} --yes`."
+        )
     keys = [one.manifest.key for one in held if one.manifest and one.manifest.key]
     return {digest for key in keys for digest in (key.target, key.draft) if digest}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -15,9 +16,18 @@ from neuron.artefacts.publish import publish
 from neuron.artefacts.pull import pull
 from neuron.artefacts.store import Store
 from neuron.artefacts.verify import verify
-from neuron.commands.common import bar, gigabytes, json_option, say, show, store_option
+from neuron.commands.common import (
+    bar,
+    existing_folder,
+    gigabytes,
+    json_option,
+    say,
+    show,
+    store_option,
+)
 from neuron.commands.exit_codes import EXIT_CODES
 from neuron.commands.rows import held_row, held_text, manifest_row
+from neuron.errors import ModelNotFoundError
 from neuron.models import KNOWN_MODELS, locate
 
 
@@ -43,7 +53,7 @@ def list_command(store: Store, as_json: bool) -> None:
 @json_option
 def push(model: str, store: Store, name: str | None, repair: bool, as_json: bool) -> None:
     """Publish MODEL, a known name, a folder or a hub id on this machine."""
-    folder = locate(model)
+    folder = _folder_of(model)
     manifest = _described(folder, name or KNOWN_MODELS.get(model.lower()))
     with bar("Uploading", manifest.size) as progress:
         done = publish(store, folder, manifest, repair=repair, progress=progress)
@@ -79,6 +89,26 @@ def pull_command(
     show(as_json, row, f"{done.folder}  {said}  model {done.manifest.model}")
 
 
+def _folder_of(model: str) -> Path:
+    try:
+        return locate(model)
+    except ModelNotFoundError:
+        folder = existing_folder(model)
+        if folder is not None:
+            # An artefact has no config.json: what is wrong there is the command.
+            with suppress(NotPublishedError):
+                _check_kind(manifests.read(folder), folder)
+        raise
+
+
+def _check_kind(manifest: manifests.Manifest, folder: Path) -> None:
+    if manifest.kind != "weights":
+        raise click.UsageError(
+            f"{folder} holds an artefact, not weights: `neuron artefacts push {folder}` "
+            "publishes it."
+        )
+
+
 def _described(folder: Path, name: str | None) -> manifests.Manifest:
     """The manifest that is there, if every byte is still what it says; else a new one."""
     try:
@@ -89,11 +119,7 @@ def _described(folder: Path, name: str | None) -> manifests.Manifest:
         # Says so at once where the folder is no model.
         model_digest(made.files)
         return made
-    if there.kind != "weights":
-        raise click.UsageError(
-            f"{folder} holds an artefact, not weights: `neuron artefacts push {folder}` "
-            "publishes it."
-        )
+    _check_kind(there, folder)
     with bar("Verifying", there.size) as progress:
         verify(folder, there, progress)
     return there

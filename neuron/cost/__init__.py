@@ -1,9 +1,8 @@
-"""The cost model of performance.md §2.2. Nothing it says was measured on Trainium by us."""
+"""The cost model that docs/plan.md describes. Nothing it says was measured on Trainium by us."""
 
 from neuron.cost.memory import Memory, memory
 from neuron.cost.observation import Observation, published
 from neuron.cost.parameters import Parameters, load_parameters, shipped
-from neuron.cost.shapes import shape_of
 from neuron.cost.speculation import MAX_K, Costs, Loop, Setup, tokens_per_step
 from neuron.cost.step import Model
 
@@ -19,7 +18,6 @@ __all__ = [
     "load_parameters",
     "memory",
     "published",
-    "shape_of",
     "shipped",
     "tokens_per_step",
 ]

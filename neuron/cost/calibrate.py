@@ -10,7 +10,7 @@ from neuron.cost.parameters import Coefficients, Fitted, Hardware, Parameters
 from neuron.cost.step import Model
 
 FREE = tuple(Fitted.model_fields)
-"""What performance.md §2.2 fits; the rest is derived or assumed."""
+"""What is fitted; the rest is derived or assumed."""
 PUBLISHED_SPREAD = 0.12
 """The fit's own rms log error over the published points: other people's models and harnesses."""
 OWN_SPREAD = 0.02

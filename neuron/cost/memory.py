@@ -1,14 +1,23 @@
-"""What a pair takes of a logical core's memory: neuron-reference.md §2.6 and §9."""
+"""What a pair takes of a logical core's memory, for `neuron plan` and `neuron check` alike.
+
+Shapes as NxDI cuts them (gqa.py, embedding and head apart). Modelled: nobody has measured it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from neuron.catalogue import Geometry
 from neuron.cost.parameters import Hardware
-from neuron.cost.step import cache_bytes, head_bytes, layer_bytes
+from neuron.cost.step import WEIGHT_BYTES, cache_bytes, head_bytes, layer_bytes
 
 GIB = 2**30
+DTYPE_BYTES = {"bfloat16": 2, "auto": 2, "float32": 4}
+
+Fit = Literal["fits", "tight", "too large"]
+"""tight: it fits only if graphs, scratch and runtime take less than they may."""
 
 
 @dataclass(frozen=True)
@@ -27,25 +36,32 @@ class Memory:
         return self.weights + self.cache + self.overhead
 
     @property
+    def least(self) -> float:
+        return self.weights + self.cache + self.overhead_least
+
+    @property
+    def fit(self) -> Fit:
+        if self.least > self.limit:
+            return "too large"
+        return "tight" if self.total > self.limit else "fits"
+
+    @property
     def fits(self) -> bool:
-        return self.total <= self.limit
-
-    @property
-    def tight(self) -> bool:
-        """It fits only if graphs take less than they may: `neuron check` warns, plan leaves it."""
-        least = self.weights + self.cache + self.overhead_least
-        return not self.fits and least <= self.limit
-
-    @property
-    def mark(self) -> str:
-        """What stands beside its figures."""
-        return "modelled, tight" if self.tight else "modelled"
+        return self.fit == "fits"
 
 
 def memory(
-    models: tuple[Geometry, ...], tp: int, *, batch: int, max_model_len: int, hardware: Hardware
+    models: Sequence[Geometry],
+    tp: int,
+    *,
+    batch: int,
+    max_model_len: int,
+    hardware: Hardware,
+    dtype: str = "bfloat16",
+    lnc: int = 2,
 ) -> Memory:
     """Caches are as long as the pair allows, whatever is in them: NxDI allots them whole."""
+    size = DTYPE_BYTES[dtype] / WEIGHT_BYTES / GIB
     weights = sum(
         one.num_hidden_layers * layer_bytes(one, tp)
         # Embedding and head are two shards even where they are tied.
@@ -57,9 +73,10 @@ def memory(
         for one in models
     )
     return Memory(
-        weights=weights / GIB,
-        cache=cache / GIB,
+        weights=weights * size,
+        cache=cache * size,
         overhead=hardware.overhead.value,
         overhead_least=hardware.overhead_least.value,
-        limit=hardware.hbm_core.value,
+        # One bank is one core at LNC 2; at LNC 1 two cores share it.
+        limit=hardware.hbm_core.value * lnc / 2,
     )

@@ -40,7 +40,7 @@ class Hardware(Data):
 
 
 class Coefficients(Data):
-    """One set: the symbols of performance.md §2.2 in its units (µs, GB/s, shares)."""
+    """One set: the symbols of docs/plan.md in its units (µs, GB/s, shares)."""
 
     eta: Parameter
     eta_kv: Parameter

@@ -13,8 +13,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from neuron.cost.observation import Observation
-from neuron.cost.shapes import shape_of
 from neuron.errors import PairError
+from neuron.pair import Pair
+from neuron.shapes import shape_of
 
 NS_PER_MS = 1e6
 MIN_STEPS = 20
@@ -69,15 +70,12 @@ class _Result(_Read):
     requests: tuple[_Request, ...]
 
 
-def observations(path: Path) -> list[Observation]:
-    """Raises PairError for a file that the model of Trainium cannot be fitted to."""
+def observations(path: Path, stated: Pair | None = None) -> list[Observation]:
+    """`stated`: the pair of a result that names none. Raises PairError for a file that the model
+    of Trainium cannot be fitted to.
+    """
     result = _read(path)
-    pair = result.provenance.pair
-    if pair is None:
-        raise PairError(
-            f"Field 'provenance.pair' in {path} is empty, so its degree and batch are not known: "
-            "run `bench --pair` with the pair's file."
-        )
+    pair = _pair_of(result, stated, path)
     if pair.stack == "cpu" or pair.tp_degree is None:
         raise PairError(
             f"Field 'provenance.pair.stack' in {path} is {pair.stack!r}: the model is of Trainium2 "
@@ -98,6 +96,23 @@ def observations(path: Path) -> list[Observation]:
             "run `bench` with longer answers."
         )
     return found
+
+
+def _pair_of(result: _Result, stated: Pair | None, path: Path) -> _Pair:
+    named = result.provenance.pair
+    if named is not None and stated is not None:
+        raise PairError(
+            f"Field 'provenance.pair' in {path} is {named.name!r} already: leave out --pair."
+        )
+    if named is not None:
+        return named
+    if stated is not None:
+        return _Pair.model_validate(stated.model_dump())
+    raise PairError(
+        f"Field 'provenance.pair' in {path} is empty, as after `bench --speculative-url … "
+        "--plain-url …`, so its degree and batch are not known: say which pair those engines ran "
+        "with --pair."
+    )
 
 
 def _observation(

@@ -1,4 +1,4 @@
-"""What one launch of the target or one pass of the draft takes: performance.md §2.2."""
+"""What one launch of the target or one pass of the draft takes: docs/plan.md has the equations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KAPPA_T_HIDDEN = 5120
 class Shard:
     """Heads of one logical core: KV is replicated up to TP, Q padded within each KV group.
 
-    Source: NxDI's gqa.py, by neuron-reference.md §2.6.
+    Source: NxDI 4bcdc54, modules/attention/gqa.py.
     """
 
     q: int
@@ -28,14 +28,12 @@ class Shard:
 
     @classmethod
     def of(cls, geometry: Geometry, tp: int) -> Shard:
-        heads, groups = geometry.num_attention_heads, geometry.num_key_value_heads
+        groups = geometry.num_key_value_heads
+        q = math.ceil(geometry.num_attention_heads / tp)
         if tp % groups == 0:
-            return cls(q=math.ceil(heads / groups / (tp // groups)), kv=1)
-        if groups % tp == 0:
-            return cls(q=heads // groups * (groups // tp), kv=groups // tp)
-        # Neither divides the other: NxDI falls back to a KV head per Q head.
-        q = math.ceil(heads / tp)
-        return cls(q=q, kv=q)
+            return cls(q=q, kv=1)
+        # Where neither divides the other, NxDI falls back to a KV head per Q head.
+        return cls(q=q, kv=groups // tp if groups % tp == 0 else q)
 
 
 def layer_bytes(geometry: Geometry, tp: int) -> float:

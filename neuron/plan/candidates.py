@@ -32,7 +32,7 @@ class Candidate:
     plain_memory: Memory
     """Of the target alone, which fits."""
     memory: Memory
-    """With the draft, which may not fit."""
+    """With the draft, which may be tight or too large."""
     costs: Costs
     speculative_ms: float
     """TPOT with K drafts; plain is `costs.plain_ms`."""
@@ -63,7 +63,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Misfit:
-    """Even without the draft."""
+    """Tight or too large even without the draft, and so left out."""
 
     tp: int
     batch: int
@@ -94,7 +94,7 @@ def grid(question: Question) -> Grid:
         raise PairError(
             f"--target {question.target.ref} fits no asked degree on {question.instance_name}: "
             f"without a draft the least is {least.memory.total:.1f} GiB per core of "
-            f"{least.memory.limit:.0f} ({least.memory.mark}, TP {least.tp}, "
+            f"{least.memory.limit:.0f} (modelled, {least.memory.fit}, TP {least.tp}, "
             f"batch {least.batch}); raise --tp, lower --batch or "
             "--max-model-len, or take a larger instance."
         )

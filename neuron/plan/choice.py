@@ -61,9 +61,10 @@ def _reason(question: Question, one: Candidate, why: str) -> str:
 def speculation(question: Question, one: Candidate) -> str:
     """Whether to speculate there, and the sum behind it."""
     if not one.memory.fits:
+        need = one.memory
         return (
-            f"do not speculate: with the draft it takes {one.memory.total:.1f} GiB per core of "
-            f"{one.memory.limit:.0f} ({one.memory.mark}), without it {one.plain_memory.total:.1f}"
+            f"do not speculate: with the draft it takes {need.total:.1f} GiB per core of "
+            f"{need.limit:.0f} (modelled), {need.fit}; without it {one.plain_memory.total:.1f}"
         )
     speedup = one.speedup
     between = f"{speedup.value:.2f}x ({speedup.low:.2f} to {speedup.high:.2f})"
@@ -79,5 +80,5 @@ def speculation(question: Question, one: Candidate) -> str:
     if one.pays:
         return f"speculate, {between}: {sum_}"
     if speedup.value <= 1:
-        return f"do not speculate, {between} at best: {sum_}"
+        return f"do not speculate, {between} at the best K: {sum_}"
     return f"do not speculate, {between} may be a loss: {sum_}"

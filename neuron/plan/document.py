@@ -25,8 +25,13 @@ def document(answer: Answer) -> dict[str, Any]:
         "slo_tpot_ms": asked.slo_tpot_ms,
         "speculate": speculates(answer.grid.candidates),
         "candidates": [_candidate(one) for one in answer.grid.candidates],
-        "too_large": [
-            {"tp": one.tp, "batch": one.batch, "modelled_gib_per_core": one.memory.total}
+        "left_out": [
+            {
+                "tp": one.tp,
+                "batch": one.batch,
+                "modelled_gib_per_core": one.memory.total,
+                "modelled_fit": one.memory.fit,
+            }
             for one in answer.grid.misfits
         ],
         "choices": [
@@ -68,7 +73,7 @@ def _candidate(one: Candidate) -> dict[str, Any]:
             **asdict(one.plain_memory),
             "total": one.plain_memory.total,
         },
-        "modelled_speculative_fits": one.memory.fits,
+        "modelled_speculative_fit": one.memory.fit,
         "modelled_plain": way(one.costs.plain_ms),
         "modelled_speculative": way(one.speculative_ms),
         "modelled_draft_pass_ms": one.costs.draft_ms,

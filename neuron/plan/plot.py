@@ -58,10 +58,9 @@ def _panel(axes: Axes, answer: Answer, rows: Sequence[Candidate]) -> None:
         axes.plot(ACCEPTANCES, times, color=colour, label=f"TP {one.tp}")
         axes.plot([asked.acceptance.value], [one.speculative_ms], "o", color=colour, markersize=4)
     if asked.slo_tpot_ms is not None:
-        axes.axhline(asked.slo_tpot_ms, color=SLO_COLOUR, linestyle="--", linewidth=1)
-        axes.annotate(
-            f"SLO {asked.slo_tpot_ms:g} ms", (ACCEPTANCES[0], asked.slo_tpot_ms), (2, 3),
-            textcoords="offset points", size=8, color=SLO_COLOUR,
+        axes.axhline(
+            asked.slo_tpot_ms, color=SLO_COLOUR, linestyle="--", linewidth=1,
+            label=f"SLO {asked.slo_tpot_ms:g} ms",
         )  # fmt: skip
     axes.set_xlabel("acceptance of a draft")
     axes.set_xlim(ACCEPTANCES[0], 1.0)
@@ -73,7 +72,7 @@ def _note(answer: Answer, width: float) -> str:
     asked = answer.question
     words = (
         f"{asked.target.ref} + {asked.draft.ref} on {asked.instance_name}, "
-        f"context {asked.context}, {asked.loop} loop. Modelled (performance.md §2.2), "
+        f"context {asked.context}, {asked.loop} loop. Modelled (docs/plan.md), "
         "not measured. Lines: speculative at the best K; dotted: plain; dot: the one asked about."
     )
     return textwrap.fill(words, round(14 * width))

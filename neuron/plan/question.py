@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neuron.catalogue import Geometry
-from neuron.cost import MAX_K, Loop, Parameters, shape_of
+from neuron.cost import MAX_K, Loop, Parameters
 from neuron.cost.parameters import Instance, Workload
 from neuron.errors import PairError
+from neuron.shapes import shape_of
 
 ASSUMED_ACCEPTANCE = 0.8
 DEGREES = (1, 2, 4, 8, 16, 32, 64)

@@ -61,7 +61,7 @@ def _head(answer: Answer) -> list[str]:
     return [
         f"{asked.target.ref} + {asked.draft.ref} on {asked.instance_name} at ${asked.price:g}/h, "
         f"acceptance {accepted.value:.3g} ({accepted.status}), context {asked.context}",
-        "All times, memory, rates and costs here are modelled (performance.md §2.2); nobody has "
+        "All times, memory, rates and costs here are modelled (docs/plan.md); nobody has "
         "measured this pair on a Trainium.",
     ]
 
@@ -83,22 +83,28 @@ def _row(one: Candidate) -> tuple[str, ...]:
         f"{speedup.value:.2f} ({speedup.low:.2f}-{speedup.high:.2f})",
         f"{one.tokens_per_s(one.tpot_ms):.0f}",
         f"{one.cost:.2f}",
-        "yes" if one.pays else "no" if one.memory.fits else "no room",
+        "yes" if one.pays else "no" if one.memory.fits else one.memory.fit,
     )
 
 
 def _misfits(misfits: tuple[Misfit, ...]) -> list[str]:
-    if not misfits:
-        return []
-    # The first of a degree is its smallest batch.
-    first = {one.tp: one for one in reversed(misfits)}
-    each = ", ".join(
-        f"TP {tp} from batch {one.batch} ({one.memory.total:.1f} GiB"
-        + (", tight)" if one.memory.tight else ")")
-        for tp, one in sorted(first.items())
-    )
-    limit = misfits[0].memory.limit
-    return [f"Too large for a core's {limit:.0f} GiB (modelled), draft or not: {each}."]
+    lines = []
+    for fit, end in (
+        ("tight", "; `neuron check` warns of it, so it is left out"),
+        ("too large", ""),
+    ):
+        # The first of a degree is its smallest batch.
+        first = {one.tp: one for one in reversed(misfits) if one.memory.fit == fit}
+        if first:
+            each = ", ".join(
+                f"TP {tp} from batch {one.batch} "
+                f"({one.memory.least:.1f} to {one.memory.total:.1f} GiB)"
+                for tp, one in sorted(first.items())
+            )
+            limit = misfits[0].memory.limit
+            said = f"{fit.capitalize()} for a core's {limit:.0f} GiB (modelled), draft or not"
+            lines.append(f"{said}: {each}{end}.")
+    return lines
 
 
 def _load(answer: Answer, load: Load) -> list[str]:
@@ -135,6 +141,11 @@ def _notes(answer: Answer) -> list[str]:
         f"better way of the two. The loop is {asked.loop}: "
         + ("K+1 draft passes per step." if asked.loop == "nxdi" else "K draft passes per step."),
     ]
+    if not all(one.memory.fits for one in answer.grid.candidates):
+        lines.append(
+            "Tight or too large: with the draft, so its row is of the plain engine; `neuron check` "
+            "warns of the one and refuses the other."
+        )
     large, small = asked.target.geometry.vocab_size, asked.draft.geometry.vocab_size
     if large != small:
         way = "padded" if small < large else "cut"

@@ -5,8 +5,8 @@ the last candidate (its k-th pass only completes its cache), the target verifies
 [x0, d1 … d(k-1)] at once, and 1 to k tokens leave. K, the number of drafts everywhere else in
 this repository, is k - 1; `rows_for` and `Limits.num_draft_tokens` are the only conversion.
 
-Source of the contract: NxDI 4bcdc54, models/model_base.py, NeuronFusedSpecModel; as read and run
-in shared/docs/engine-plugin.md.
+Source of the contract: NxDI 4bcdc54, models/model_base.py, NeuronFusedSpecModel, as read and as run
+on a CPU (docs/nxdi.md).
 """
 
 from __future__ import annotations

@@ -10,11 +10,12 @@ import copy
 from typing import Any
 
 from neuron.plugin.nxdi_api import ApplicationClass, Nxdi
-from neuron.plugin.nxdi_settings import NxdiSettings, family_of
+from neuron.plugin.nxdi_settings import NxdiSettings, family_of, require_rotary_base
 
 SAMPLING: dict[str, bool] = {"do_sample": False, "dynamic": False}
 """Static and greedy, so draft and target are an argmax. `dynamic` would run a top-256 sampler in
-each of the draft's k passes, and `do_sample` fails on this path: neuron-reference.md §2.3."""
+each of the draft's k passes, and `do_sample` fails on this path (NXDI 4bcdc54,
+models/model_base.py)."""
 
 
 def neuron_keys(settings: NxdiSettings) -> dict[str, Any]:
@@ -43,11 +44,13 @@ def neuron_keys(settings: NxdiSettings) -> dict[str, Any]:
 
 
 def build(settings: NxdiSettings, nxdi: Nxdi) -> tuple[ApplicationClass, Any]:
-    """The target's class and its whole configuration. Raises PairError for another model family.
+    """The target's class and its whole configuration. Raises PairError for what NxDI cannot run.
 
     The steps are those of NxDI's own callers: the draft's configuration is a copy of the target's
     built one, not built anew, because some of its fields follow from speculation being on.
     """
+    for folder in (settings.target, settings.draft):
+        require_rotary_base(folder)
     target_class = nxdi.applications[family_of(settings.target)]
     draft_class = nxdi.applications[family_of(settings.draft)]
     sampling = nxdi.sampling_config(**SAMPLING)

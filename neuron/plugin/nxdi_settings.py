@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,7 +14,7 @@ from neuron.plugin.fused import rows_for
 SMALLEST_BUCKET = 128
 """The first bucket of NxDI's own ladder: NXDI 4bcdc54, modules/autobucketing.py:190."""
 ROWS = range(2, 17)
-"""k: one row drafts nothing; beyond 16 no draft in neuron-reference.md §7.5 pays."""
+"""k: one row drafts nothing; beyond 16 no draft pays by the model of docs/plan.md."""
 
 Positive = Annotated[int, Field(gt=0)]
 Family = Literal["qwen2", "qwen3"]
@@ -91,16 +91,41 @@ def buckets(longest: int) -> list[int]:
 
 def family_of(folder: str) -> Family:
     """`model_type` of a model folder. Raises PairError for one that we have no NxDI class for."""
-    path = Path(folder) / "config.json"
-    try:
-        kind = json.loads(path.read_text(encoding="utf-8"))["model_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PairError(f"{path} gives no model_type, so {folder} is no model folder.") from error
+    kind = _config(folder).get("model_type")
     if kind == "qwen2":
         return "qwen2"
     if kind == "qwen3":
         return "qwen3"
+    if kind is None:
+        raise PairError(f"{folder}/config.json gives no model_type: name a model folder.")
     raise PairError(
         f"{folder} holds a model of type {kind!r}, and the NxDI plugin runs qwen2 and qwen3: "
         "choose a dense Qwen2, Qwen2.5 or Qwen3."
     )
+
+
+def require_rotary_base(folder: str) -> None:
+    """Raises PairError where NxDI would run with another rotary base than the model's, silently.
+
+    It loads config.json with transformers 4, which reads past `rope_parameters` (seen with 4.57
+    and NxDI's real code: other tokens in a third of the steps).
+    """
+    config = _config(folder)
+    rope = config.get("rope_parameters") or {}
+    if "rope_theta" in rope and "rope_theta" not in config:
+        raise PairError(
+            f"{folder}/config.json has its rope_theta inside rope_parameters, as transformers 5 "
+            "writes it, and NxDI would run with transformers' default instead: add "
+            f'"rope_theta": {rope["rope_theta"]} at the top of the file.'
+        )
+
+
+def _config(folder: str) -> dict[str, Any]:
+    path = Path(folder) / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PairError(f"{path} cannot be read, so {folder} is no model folder.") from error
+    if not isinstance(config, dict):
+        raise PairError(f"{path} is no JSON object, so {folder} is no model folder.")
+    return config

@@ -8,7 +8,7 @@ import torch
 from vllm.platforms.interface import Platform, PlatformEnum
 
 from neuron.plugin.refusals import Terms, refusal
-from neuron.plugin.terms import fit, terms
+from neuron.plugin.terms import TELLS_ACCEPTANCE, fit, terms
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
@@ -56,9 +56,12 @@ class FusedPlatform(Platform):  # type: ignore[misc] # vLLM is untyped to mypy
             return
         fit(vllm_config, worker=WORKER, scheduler=SCHEDULER)
         cls._terms = terms(vllm_config)
-        if cls._terms.logits:
-            from neuron.plugin.repairs import serve_what_the_host_verifies
+        # Late: both import parts of vLLM that import this platform.
+        from neuron.plugin.answers import tell_acceptance
+        from neuron.plugin.repairs import serve_what_the_host_verifies
 
+        vllm_config.additional_config[TELLS_ACCEPTANCE] = tell_acceptance()
+        if cls._terms.logits:
             serve_what_the_host_verifies()
 
     @classmethod

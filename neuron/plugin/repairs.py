@@ -10,21 +10,31 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from neuron.plugin.nxdi_source import digest_of
+from neuron.plugin.replaced import Method, Replacement, replace_all
+
 if TYPE_CHECKING:
     from vllm.sampling_params import SamplingParams
 
     Validate = Callable[[Any, Any], None]
 
 METHOD = "_validate_supported_sampling_params"
+KNOWN_DIGEST = "dfb4522e62adaee1b75514da81d0abf1178ba12e1c68012eed06020bf07e7708"
+"""Of vLLM 0.16.0's: another may refuse what does not hold here either, or what does."""
 
 
-def serve_what_the_host_verifies() -> None:
-    """Once or more often, in the process that takes requests. Raises AttributeError."""
+def serve_what_the_host_verifies() -> bool:
+    """In the process that takes requests; False where vLLM goes on refusing, with a warning."""
     from vllm.v1.engine.input_processor import InputProcessor
 
-    current = getattr(InputProcessor, METHOD)
-    if not getattr(current, "is_specserve", False):
-        setattr(InputProcessor, METHOD, without_the_refusal(current))
+    return replace_all(
+        "min_p, min_tokens and logit_bias beside drafts",
+        [Replacement(InputProcessor, METHOD, is_known, without_the_refusal)],
+    )
+
+
+def is_known(method: Method) -> bool:
+    return digest_of(method) == KNOWN_DIGEST
 
 
 def without_the_refusal(original: Validate) -> Validate:
@@ -36,5 +46,4 @@ def without_the_refusal(original: Validate) -> Validate:
         )
         original(processor, seen)
 
-    validate.is_specserve = True  # type: ignore[attr-defined]
     return validate

@@ -24,6 +24,8 @@ COMPILED = "specserve_max_len"
 """Key that we add there: `--max-model-len` before K was taken off, so that it is taken off once."""
 ADAPTIVE = "specserve_adaptive_drafts"
 """Key in `--additional-config`: true lets a step have fewer drafts than K where that is faster."""
+TELLS_ACCEPTANCE = "specserve_tells_acceptance"
+"""Key that we add there: whether the server's process takes each step's counts out again."""
 BLOCK_SIZE = 16
 """Tokens per block of vLLM's bookkeeping; there is no such block in a slot."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from neuron.evidence import FORK, OURS, source
 from neuron.pair import Pair
 from neuron.plugin.fused import rows_for
-from neuron.plugin.nxdi_settings import ROWS, family_of
+from neuron.plugin.nxdi_settings import ROWS, family_of, require_rotary_base
 from neuron.stacks.capabilities import PLAIN, SAMPLED, Capabilities, lacking
 from neuron.stacks.shared import (
     ENTRY,
@@ -122,6 +122,7 @@ def check(pair: Pair, target: Path, draft: Path | None) -> None:
     for folder in (target, draft):
         if folder is not None and (folder / "config.json").is_file():
             family_of(str(folder))
+            require_rotary_base(str(folder))
 
 
 def _speculation(pair: Pair, draft: Path) -> dict[str, Any]:

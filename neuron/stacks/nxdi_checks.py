@@ -7,10 +7,10 @@ from pathlib import Path
 from neuron.errors import LaunchError, PairError
 from neuron.models import vocab_size
 from neuron.pair import Pair
-from neuron.plugin.nxdi_settings import family_of
+from neuron.plugin.nxdi_settings import family_of, require_rotary_base
 
 CORES_AT_LNC2 = {"trn2.3xlarge": 4, "trn2.48xlarge": 64, "trn2u.48xlarge": 64}
-"""Logical cores: neuron-reference.md §5.1. At LNC 1 there are twice as many."""
+"""Logical cores: AWS's Neuron documentation, trn2-arch.rst. At LNC 1 there are twice as many."""
 
 
 def check_device(pair: Pair, devices: Path = Path("/dev")) -> None:
@@ -54,6 +54,8 @@ def check_models(pair: Pair, target: Path, draft: Path | None) -> None:
     folders = [folder for folder in (target, draft) if folder is not None]
     if not all((folder / "config.json").is_file() for folder in folders):
         return
+    for folder in folders:
+        require_rotary_base(str(folder))
     if any(family_of(str(folder)) == "qwen2" for folder in folders) and pair.lnc == 1:
         raise PairError(
             f"Key 'lnc' in pair {pair.name!r}: NxDI compiles Qwen2 without an LNC of its own, "

@@ -50,7 +50,7 @@ def test_the_shape_gives_the_published_number_of_weights(name: str, weights: int
 
 
 def test_the_cache_of_one_token() -> None:
-    # neuron-reference.md §2.6: 64 layers, 8 heads of 128, keys and values, two bytes.
+    # 64 layers, 8 heads of 128, keys and values, two bytes.
     assert catalogue()["qwen3-32b"].kv_bytes_per_token(2) == 64 * 8 * 128 * 2 * 2
 
 

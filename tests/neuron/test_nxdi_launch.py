@@ -33,7 +33,7 @@ GOLDEN = Path(__file__).parent / "golden"
 SHIPPED = [name for name in shipped_pairs() if load_pair(name).stack == "nxdi"]
 PORT = Endpoint(port=8080)
 
-# Copied from neuron-reference.md §9.2: TP, batch, length, prompt, NxDI's k.
+# Decided by hand, not by the pairs: TP, batch, length, prompt, NxDI's k.
 REFERENCE = {
     "qwen2.5-7b-tp4": (4, 4, 4096, 3072, 3),
     "qwen2.5-7b-tp8": (8, 8, 8192, 6144, 3),
@@ -229,6 +229,17 @@ def test_qwen2_runs_at_lnc_2_only(tmp_path: Path) -> None:
         rendered(changed(target=str(folder), draft=str(folder), lnc=1))
     other = write(tmp_path / "other", "qwen3", 9)
     assert rendered(changed(target=str(other), draft=str(other), lnc=1))
+
+
+def test_a_rotary_base_that_nxdi_reads_past_is_refused_before_hardware_is_booked(
+    tmp_path: Path,
+) -> None:
+    target, draft = (write(tmp_path / name, "qwen3", 9) for name in ("target", "draft"))
+    config = {"model_type": "qwen3", "vocab_size": 9, "rope_parameters": {"rope_theta": 500.0}}
+    (draft / "config.json").write_text(json.dumps(config))
+    pair = changed(target=str(target), draft=str(draft))
+    with pytest.raises(PairError, match=r'draft/config.json .*add "rope_theta": 500\.0'):
+        rendered(pair)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,11 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from pydantic import ValidationError
 
+from neuron.check.run import check
+from neuron.cli import main
 from neuron.errors import PairError
 from neuron.evidence import OURS, source
 from neuron.launch import Command, Endpoint, expected, render
@@ -286,6 +289,27 @@ def test_a_plain_engine_has_no_reason_of_the_fused_one(engine: str) -> None:
     fused = capabilities(changed(pair.name, **AWS) if pair.stack == "nxdi" else pair).lacks
     assert {"prefix_caching", "lora", "spec_metrics"} <= fused.keys()
     assert lacks["spec_metrics"].why == lacks["speculation"].why
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("qwen3-32b-tp32", None),
+        (BETA, "compiles without a word"),
+        (LEGACY, "has no manifest of ours"),
+    ],
+)
+def test_a_launch_that_checks_nothing_compiled_says_so_and_so_does_check(
+    name: str, why: str | None
+) -> None:
+    printed = CliRunner().invoke(main, ["launch", name, "--dry-run"]).stderr
+    found = [one.message for one in check(load_pair(name)).findings]
+    said = [message for message in found if "nothing compiled is checked" in message]
+    if why is None:
+        assert (printed, said) == ("", [])
+        return
+    assert why in said[0]
+    assert printed == f"Note: {said[0]}\n"
 
 
 @pytest.mark.parametrize("name", ["qwen3-32b-tp32", LEGACY])

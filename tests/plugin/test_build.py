@@ -13,7 +13,7 @@ import torch
 from neuron.errors import PairError
 from neuron.plugin.build import Facts, build_model
 from neuron.plugin.fused import FusedModel, Limits
-from neuron.plugin.repairs import without_the_refusal
+from neuron.plugin.repairs import is_known, without_the_refusal
 from neuron.plugin.torch_fused import TorchFusedModel
 from tests.plugin.models import DRAFT, TARGET
 from tests.plugin.toy import ToyFused
@@ -91,3 +91,10 @@ def test_only_the_three_parameters_are_hidden_from_vllms_refusal() -> None:
     (shown,) = seen
     assert shown.logits_processors is kept
     assert (shown.min_tokens, shown.min_p, shown.logit_bias) == (0, 0.0, None)
+
+
+def test_another_vllms_refusal_is_left_alone() -> None:
+    def refuse(processor: object, params: object) -> None:
+        raise ValueError("more than we know of")
+
+    assert not is_known(refuse)

@@ -277,3 +277,17 @@ def test_another_family_is_refused(
         (Path(folder) / "config.json").write_text(json.dumps({"vocab_size": VOCAB}))
     with pytest.raises(PairError, match=r"qwen2 and qwen3|no model_type"):
         loaded(settings(target=folder))
+
+
+@pytest.mark.parametrize("part", ["target", "draft"])
+def test_a_rotary_base_that_nxdi_reads_past_is_refused(
+    settings: Callable[..., NxdiSettings], tmp_path: Path, part: str
+) -> None:
+    folder = Path(write_model(tmp_path / "newer"))
+    config = json.loads((folder / "config.json").read_text())
+    config["rope_parameters"] = {"rope_type": "default", "rope_theta": 1000000.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(PairError, match=r'add "rope_theta": 1000000\.0 at the top'):
+        loaded(settings(**{part: str(folder)}))
+    (folder / "config.json").write_text(json.dumps({**config, "rope_theta": 1000000.0}))
+    loaded(settings(**{part: str(folder)}))

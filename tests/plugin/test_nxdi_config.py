@@ -93,7 +93,7 @@ def test_the_draft_is_a_copy_that_does_not_speculate(built: Any) -> None:  # noq
 
 
 def test_nothing_that_breaks_this_path_is_set() -> None:
-    """neuron-reference.md §2.1, §2.2: accepted when configured, wrong or fatal later."""
+    """Accepted when configured, wrong or fatal later: NXDI 4bcdc54, models/model_base.py."""
     breaking = {"is_block_kv_layout", "is_prefix_caching", "token_generation_batches", "async_mode"}
     assert not breaking & set(neuron_keys(NxdiSettings(**BASE)))
 

@@ -380,7 +380,7 @@ def test_nothing_else_is_passed_over(environ: dict[str, str]) -> None:
         load_settings({}, environ)
 
 
-@pytest.mark.parametrize("name", ["SPECSERVE_HOME", "SPECSERVE_UPDATE_GOLDEN"])
+@pytest.mark.parametrize("name", ["SPECSERVE_HOME", "SPECSERVE_STORE", "SPECSERVE_UPDATE_GOLDEN"])
 def test_variables_of_other_programs_are_none_of_ours(name: str) -> None:
     assert load_settings({}, {name: "1"}) == load_settings({}, {})
 

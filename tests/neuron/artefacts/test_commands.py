@@ -31,10 +31,16 @@ def run(*arguments: str) -> Result:
 def test_a_folder_of_the_other_kind_is_refused_with_the_right_command(tmp_path: Path) -> None:
     weights = write_folder(tmp_path / "weights")
     manifests.write(weights, manifests.describe(weights, "weights", "w"))
+    compiled, _ = artefact(tmp_path / "compiled")
+    like_a_model, _ = artefact(tmp_path / "model")
+    (like_a_model / "config.json").write_text("{}")
+    (like_a_model / "model.safetensors").touch()
     store = ("--store", str(tmp_path / "store"))
     for arguments, right in (
         (("artefacts", "push", str(weights), *store), "neuron weights push"),
         (("artefacts", "verify", str(weights)), "neuron weights pull w"),
+        (("weights", "push", str(compiled), *store), f"neuron artefacts push {compiled}"),
+        (("weights", "push", str(like_a_model), *store), f"neuron artefacts push {like_a_model}"),
     ):
         result = run(*arguments)
         assert (result.exit_code, right in result.stderr) == (2, True), result.stderr

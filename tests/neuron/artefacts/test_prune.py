@@ -204,3 +204,38 @@ def test_what_is_published_to_after_the_verdict_is_left_alone(tmp_path: Path) ->
     (now,) = holdings(store, "artefacts")
     assert remove(store, now)
     assert holdings(store, "artefacts") == []
+
+
+def test_weights_stay_while_an_artefact_needs_them_or_may_need_them(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    made = {}
+    for name in ("old", "needed", "new"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text(f'{{"n": "{name}"}}')
+        made[name] = manifests.describe(folder, "weights", "m")
+        publish(store, folder, made[name])
+        aged(tmp_path / "store" / "weights" / made[name].id, timedelta(days=90))
+    aged(tmp_path / "store" / "weights" / made["new"].id, timedelta(days=40))
+    folder, compiled = artefact(tmp_path / "a", name="p", target=made["needed"].model)
+    publish(store, folder, compiled)
+    prune = ("prune", "--kind", "weights", "--store", store.address)
+
+    def kept() -> set[str]:
+        return {one.id for one in holdings(store, "weights")}
+
+    place = manifest_key("artefacts", compiled.id)
+    whole = store.read(place)
+    store.replace(place, whole[:-9])
+    for last in ((), ("--yes",)):
+        refused = cli("artefacts", *prune, *last)
+        assert refused.communicate()[1].startswith(
+            f"Error: {store.address}/{place} cannot be read, so nobody knows which weights"
+        )
+        assert refused.returncode == 1
+    assert kept() == {one.id for one in made.values()}
+
+    store.replace(place, whole)
+    said = cli("artefacts", *prune, "--yes").communicate()[0]
+    assert kept() == {made["needed"].id, made["new"].id}
+    assert "an artefact is compiled for it" in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,8 @@ from click.testing import CliRunner, Result
 from neuron.artefacts import manifest as manifests
 from neuron.artefacts.errors import ArtefactError, DamagedError, NotPublishedError, StoreError
 from neuron.artefacts.hub import pull_from_hub
+from neuron.artefacts.verified import record_of
+from neuron.artefacts.verify import verify
 from neuron.artefacts.wanted import content_of
 from neuron.cli import main
 from neuron.errors import ModelNotFoundError
@@ -52,16 +55,90 @@ def test_weights_go_to_s3_and_come_back_with_one_digest(bucket: str, tmp_path: P
     assert "verified, nothing moved" in run("pull", row["id"], "--to", str(target), *store).stdout
 
 
-def test_a_manifest_beside_weights_is_believed_until_a_file_is_newer(
-    bucket: str, tmp_path: Path
-) -> None:
-    store = ("--store", f"s3://{bucket}/w")
-    run("push", str(write_model(tmp_path / "m")), *store)
+@pytest.fixture
+def pulled(tmp_path: Path) -> Path:
+    store = ("--store", str(tmp_path / "store"))
+    assert run("push", str(write_model(tmp_path / "m")), *store).exit_code == 0
     target = tmp_path / "pulled"
     assert run("pull", "m", "--to", str(target), *store).exit_code == 0
-    before = content_of(target)
-    (target / "model.safetensors").write_bytes(b"v" * 200_000)
-    assert content_of(target) != before
+    return target
+
+
+def hashed(tmp_path: Path) -> int:
+    """Files that had to be read."""
+    folder = tmp_path / "cache" / "specserve" / "sha256"
+    return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+def test_what_was_pulled_or_verified_is_not_read_again(pulled: Path, tmp_path: Path) -> None:
+    right = content_of(tmp_path / "m")
+    read = hashed(tmp_path)
+    assert read == len(MODEL)
+    assert content_of(pulled) == right
+    assert hashed(tmp_path) == read
+    record_of(pulled).unlink()
+    assert content_of(pulled) == right
+    assert hashed(tmp_path) == 2 * read
+    store = ("--store", str(tmp_path / "store"))
+    assert run("push", str(pulled), *store).exit_code == 0
+    assert record_of(pulled).is_file()
+    record_of(pulled).unlink()
+    assert run("pull", "m", "--to", str(pulled), *store).exit_code == 0
+    assert record_of(pulled).is_file()
+
+
+@pytest.mark.parametrize("later_ns", [-(10**17), -1, 1, 10**14])
+def test_a_file_of_another_time_is_read_again_be_it_older_or_newer(
+    pulled: Path, later_ns: int
+) -> None:
+    """Of the same size, and its time put back: `cp -p`, `rsync -t` and `tar` do so."""
+    before, shard = content_of(pulled), pulled / "model.safetensors"
+    then = shard.stat().st_mtime_ns
+    shard.write_bytes(b"v" * 200_000)
+    os.utime(shard, ns=(then + later_ns, then + later_ns))
+    assert content_of(pulled) != before
+
+
+def test_a_file_of_another_size_is_read_again_at_the_same_time(pulled: Path) -> None:
+    before, shard = content_of(pulled), pulled / "model.safetensors"
+    then = shard.stat().st_mtime_ns
+    shard.write_bytes(b"w" * 200_001)
+    os.utime(shard, ns=(then, then))
+    assert content_of(pulled) != before
+
+
+def test_the_same_size_and_the_same_nanosecond_is_seen_by_reading_only(
+    pulled: Path, tmp_path: Path
+) -> None:
+    """The limit that docs/artefacts.md states."""
+    before, shard = content_of(pulled), pulled / "model.safetensors"
+    then = shard.stat().st_mtime_ns
+    shard.write_bytes(b"v" * 200_000)
+    os.utime(shard, ns=(then, then))
+    assert content_of(pulled) == before
+    damaged = run("push", str(pulled), "--store", str(tmp_path / "store"))
+    assert damaged.exit_code == 5
+    assert "model.safetensors is not what its manifest says" in damaged.stderr
+
+
+def test_a_file_that_changes_while_it_is_verified_is_read_again(pulled: Path) -> None:
+    before, shard = content_of(pulled), pulled / "model.safetensors"
+
+    def change_once_read(size: int) -> None:
+        if size == 200_000:
+            shard.write_bytes(b"v" * 200_000)
+
+    verify(pulled, manifests.read(pulled), change_once_read)
+    assert content_of(pulled) != before
+
+
+@pytest.mark.parametrize("record", [b"", b"[]", b'{"model.safetensors": 1}', b"\xff"])
+def test_a_record_that_is_none_is_no_proof(pulled: Path, record: bytes) -> None:
+    before = content_of(pulled)
+    record_of(pulled).write_bytes(record)
+    assert content_of(pulled) == before
+    (pulled / "model.safetensors").write_bytes(b"v" * 200_000)
+    assert content_of(pulled) != before
 
 
 def test_a_hash_is_kept_and_a_changed_file_is_read_again(tmp_path: Path) -> None:
@@ -172,6 +249,7 @@ def test_a_model_comes_from_the_hub_with_a_manifest_of_ours(hub: str, tmp_path: 
     assert set(contents(target)) == {*MODEL, manifests.FILE}
     assert done.manifest.origin == f"hub:owner/model@{COMMIT}"
     assert manifests.read(target) == done.manifest
+    assert record_of(target).is_file()
     Hub.asked.clear()
     assert pull_from_hub("owner/model", target, endpoint=hub).moved == 0
     assert not any("/resolve/" in one for one in Hub.asked)

@@ -108,6 +108,7 @@ BAD: Mapping[str, Bad] = {
     "plain-differs": Bad(),
     "not-run": Bad(),
     "stack-frozen": Bad(of=LEGACY),
+    "artefact-unchecked": Bad(of=LEGACY),
     "key-dashed": Bad(AWS, config={"override-neuron-config": {}, "max_prompt_length": 3072}),
     "key-unknown": aws({"on_device_sampling_config": {"do_sampel": False}}),
     "key-dead": aws({"trace_tokengen_model": False}),

@@ -109,7 +109,9 @@ def test_a_name_that_is_no_model_s_is_an_error_with_what_was_meant() -> None:
     assert result.exit_code == 2
     first = json.loads(result.stdout)["findings"][0]
     assert first["id"] == "model-missing"
-    assert first["message"].endswith("did you mean qwen2.5-72b?")
+    assert first["message"].startswith(
+        "Key 'target' names qwen2.5-720b: it is no known name (did you mean qwen2.5-72b"
+    )
     far = run("qwen2.5-72b-tp32", "--target", "zzzz", "--json")
     assert "`neuron models` lists" in json.loads(far.stdout)["findings"][0]["message"]
 

@@ -17,7 +17,7 @@ from neuron.check.subject import Given
 from neuron.launch import Endpoint, render
 from neuron.pair import Pair, load_pair, shipped_pairs
 from neuron.plugin import terms
-from tests.neuron.check.bad_pairs import AWS, BAD, BETA, LEGACY, Bad
+from tests.neuron.check.bad_pairs import AWS, BAD, BETA, LEGACY, SPECULATIVE, Bad, aws
 
 STARTS = {"Key", "Flag", "Driver", "Runtime", "Option", "Pair", "Field", "overrides.json"}
 
@@ -95,6 +95,15 @@ def test_errors_come_first() -> None:
         (Bad(AWS, config={"context_encoding_buckets": [6, 3072]}), "bucket-k"),
         (Bad(of=BETA, line="--num-gpu-blocks-override 512"), "blocks-size"),
         (Bad(of=LEGACY, speculative={"num_speculative_tokens": 7}), "speculative-method"),
+        (Bad(line="vllm serve --model Qwen/Qwen3-32B"), "hub-id-tied"),
+        (Bad({"lnc": 1, "tp_degree": 128}), "tp-cores"),
+        (Bad({**AWS, "tp_degree": 12, "draft": None}, shape={"num_key_value_heads": 16}),
+         "kv-heads"),
+        (Bad(AWS, line="--enable-prefix-caching --num-gpu-blocks-override 1024"),
+         "blocks-override"),
+        (Bad(speculative={**SPECULATIVE, "max_model_len": 4096}), "speculative-length"),
+        (Bad({**AWS, "draft": None}, config={"enable_eagle_speculation": True}),
+         "eagle-plain-draft"),
         (Bad({"draft": "/models/Qwen3-1.7B"}), "vocabulary"),
         (Bad({"draft": "/models/Qwen2.5-0.5B-Instruct-v152064"}, of="qwen2.5-72b-tp32"),
          "vocabulary"),
@@ -102,6 +111,46 @@ def test_errors_come_first() -> None:
 )  # fmt: skip
 def test_just_inside_a_limit_nothing_is_said(bad: Bad, absent: str, tmp_path: Path) -> None:
     assert absent not in ids(bad.report(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("bad", "rule", "words"),
+    [
+        (Bad(speculative={**SPECULATIVE, "model": "Qwen/Qwen3-1.7B"}), "hub-id-tied", "folder"),
+        (Bad({"target": "qwen2.5-72b", "draft": None, "lnc": 1}, of=LEGACY), "lnc-qwen2", "to 2"),
+        (Bad({"lnc": 1, "tp_degree": 129}), "tp-cores", "128 logical cores at LNC 1"),
+        (Bad({"tp_degree": 40}), "intermediate-size", "of /models/Qwen3-1.7B; choose"),
+        (Bad({"tp_degree": 3, "instance": "trn2.3xlarge"}), "intermediate-size", "such as 4."),
+        (Bad({"max_prompt_len": 5}), "k-bucket", "raise it above 5"),
+        (Bad({"max_prompt_len": 4092}), "k-length", "no room for a step of 5 rows"),
+        (Bad({"num_draft_tokens": 16}), "k-range", "at most 15; lower it"),
+        (Bad({"lnc": 1, "tp_degree": 4}), "hbm", "for its 12 GiB"),
+        (Bad({"dtype": "float32", "tp_degree": 4}), "hbm", "32.4 GiB of weights"),
+        (Bad({"tp_degree": 1}), "hbm", "no caches are small enough"),
+        (Bad({"max_num_seqs": 64}, of="qwen3-32b-tp4"), "hbm", "or max_num_seqs = 64"),
+        (Bad(line="--num-gpu-blocks-override 4"), "blocks-override", "our plugin lays out itself"),
+        (Bad(AWS, line="--enable-prefix-caching --num-gpu-blocks-override 1023"),
+         "blocks-override", "less than the 1024 blocks of 16"),
+        (Bad(AWS, line="--enable-prefix-caching"), "prefix-caching", "leave the flag out"),
+        (Bad(AWS, line="--structured-outputs-config {}"), "grammar", "leave the flag out"),
+        (Bad(AWS, line="--guided-decoding-backend xgrammar"), "grammar", "leave the flag out"),
+        (Bad(AWS, line="--enable-auto-tool-choice"), "grammar", "leave the flag out"),
+        (Bad(AWS, line="--lora-modules a=b"), "lora", "leave the flag out"),
+        (aws({"draft_overrides": {"fused_qvk": True}}), "key-unknown", "fused_qkv?"),
+        (Bad(AWS, config={"override_neuron_config": {"async_mode": True}}, runtime="2.34"),
+         "async-runtime", "leave the key out"),
+        (Bad(driver="2.26", runtime="2.32"), "driver-old", "above 2.26"),
+        (Bad(speculative={**SPECULATIVE, "tensor_parallel_size": 8}), "speculative-tp", "not take"),
+        (aws({"token_generation_buckets": [128, 8192]}), "buckets", "compiles for 4096"),
+        (Bad(AWS, config={"override_neuron_config": {"max_context_length": 3072},
+                          "max_prompt_length": 4096}), "max-prompt-length", "set it to 3072"),
+    ],
+)  # fmt: skip
+def test_the_other_ways_to_break_a_rule_are_found(
+    bad: Bad, rule: str, words: str, tmp_path: Path
+) -> None:
+    said = [finding.message for finding in bad.report(tmp_path).findings if finding.id == rule]
+    assert any(words in message for message in said), said
 
 
 def test_k_and_nxdis_k_are_told_apart() -> None:

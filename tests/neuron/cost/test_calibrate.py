@@ -115,7 +115,7 @@ def test_a_padded_draft_has_the_rows_its_name_says(tmp_path: Path) -> None:
     [
         ({"stack": "cpu"}, "'provenance.pair.stack'"),
         ({"tp_degree": None}, "'provenance.pair.stack'"),
-        ({"target": "/models/Nobody-7B"}, "no known model"),
+        ({"target": "/models/Nobody-7B"}, "its name tells no shape"),
     ],
 )
 def test_a_pair_that_the_model_is_not_of_is_refused(

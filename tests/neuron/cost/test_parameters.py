@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from neuron.cost import load_parameters, shape_of, shipped
+from neuron.cost import load_parameters, shipped
 from neuron.cost.parameters import PARAMETERS, Parameter
 from neuron.errors import ModelNotFoundError, PairError
+from neuron.shapes import shape_of
 
 
 def test_the_shipped_file_survives_being_written(tmp_path: Path) -> None:

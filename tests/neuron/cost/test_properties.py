@@ -105,7 +105,7 @@ def test_every_head_has_a_core(name: str, tp: int) -> None:
     assert shard.q >= shard.kv
 
 
-# neuron-reference.md §2.6.
+# Worked out by hand from NXDI 4bcdc54, modules/attention/gqa.py.
 @pytest.mark.parametrize(
     ("name", "padded"),
     [
@@ -127,7 +127,7 @@ def test_heads_that_no_degree_divides_get_a_kv_head_each() -> None:
     assert Shard.of(odd, 4) == Shard(q=7, kv=7)
 
 
-# neuron-reference.md §9.2: weights and caches of target and draft, GiB per core.
+# Worked out by hand: weights and caches of target and draft, GiB per core.
 @pytest.mark.parametrize(
     ("target", "draft", "tp", "batch", "length", "weights", "cache"),
     [

@@ -1,6 +1,6 @@
-"""The model against the numbers of performance.md, in an extract: reference.json says which.
+"""The model against a table that another program made: reference.json says which rows.
 
-Those were made by another program from the same equations, so 0.1 % is rounding and no more.
+It made them from the same equations, so 0.1 % is rounding and no more.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def test_what_was_published_beside_what_is_modelled(capsys: pytest.CaptureFixtur
         error = modelled / one.measured_ms - 1
         lines.append(f"{one.name:14} {one.measured_ms:6.2f} {modelled:6.2f} {error:+6.1%}")
     errors = [one.log_error(model()) for one in published()]
-    # performance.md §2.2: 12 %.
+    # As docs/plan.md says: 12 %.
     assert rms(errors) == pytest.approx(0.12, abs=0.005)
     with capsys.disabled():
         print("\npoint       published modelled  error")  # noqa: T201

@@ -1,7 +1,8 @@
-"""`neuron plan` as it is typed."""
+"""`neuron plan` as it is typed. SPECSERVE_UPDATE_GOLDEN=1 rewrites its golden file."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ def test_the_plan_as_it_is_printed() -> None:
     found = plan(*LARGE, "--acceptance", "0.85", "--slo-tpot", "15ms")
     assert found.exit_code == 0
     assert found.stderr == ""
+    if os.environ.get("SPECSERVE_UPDATE_GOLDEN"):
+        GOLDEN.write_text(found.stdout, encoding="utf-8")
     assert found.stdout == GOLDEN.read_text(encoding="utf-8")
 
 
@@ -98,7 +101,7 @@ def test_a_workload_widens_the_range() -> None:
 
 def test_what_does_not_fit_is_said() -> None:
     answer = data(*LARGE)
-    assert {one["tp"] for one in answer["too_large"]} == {1, 2, 4}
+    assert {one["tp"] for one in answer["left_out"]} == {1, 2, 4}
     assert (
         "Too large for a core's 24 GiB (modelled), draft or not: TP 1 from" in plan(*LARGE).stdout
     )
@@ -108,30 +111,18 @@ def test_a_target_that_fits_without_the_draft_only_runs_plain(tmp_path: Path) ->
     pair = ("--target", "qwen3-32b", "--draft", "qwen3-14b", "--instance", "trn2.3xlarge")
     asked = (*pair, "--tp", "4", "--batch", "4", "--acceptance", "0.99")
     (row,) = data(*asked)["candidates"]
-    assert (row["speculate"], row["modelled_speculative_fits"]) == (False, False)
+    assert (row["speculate"], row["modelled_speculative_fit"]) == (False, "too large")
     assert row["modelled_plain_memory_gib_per_core"]["total"] < 24
     assert row["modelled_memory_gib_per_core"]["total"] > 24
     path, picture = tmp_path / "pair.toml", tmp_path / "plan.svg"
     found = plan(*asked, "--write", str(path), "--plot", str(picture))
     assert found.exit_code == 0, found.stderr
-    assert "no room" in found.stdout
+    table = next(line for line in found.stdout.splitlines() if line.startswith(" 4  "))
+    assert table.endswith("  too large")
     assert "do not speculate: with the draft it takes" in found.stdout
     assert "no row above has room for it" in found.stdout
     assert load_pair(path).draft is None
     assert not check(load_pair(path)).of("error")
-
-
-def test_what_neuron_check_only_warns_of_is_called_tight() -> None:
-    """Both have the same limits: what is too large here and not tight is an error there."""
-    asked = ("--target", "qwen3-32b", "--draft", "qwen3-1.7b", "--instance", "trn2.3xlarge")
-    full = (*asked, "--tp", "4", "--acceptance", "0.95", "--max-model-len", "2048", "--batch")
-    pair = load_pair("qwen3-32b-tp4")
-    for batch, tight in ((28, True), (40, False)):
-        found = plan(*full, str(batch))
-        report = check(pair.model_copy(update={"max_num_seqs": batch}))
-        rule = next(one for one in report.findings if one.id.startswith("hbm"))
-        assert ("tight" in found.stdout + found.stderr) == tight
-        assert rule.id == ("hbm-tight" if tight else "hbm")
 
 
 def test_an_slo_that_nothing_meets_is_an_answer_but_no_pair(tmp_path: Path) -> None:
@@ -219,6 +210,7 @@ def test_limits_below_one_prefill_are_kept_by_no_number() -> None:
         ((*LARGE, "--parameters", "/nowhere/p.toml"), 2, "/nowhere/p.toml"),
         (("--calibrate", "/nowhere/r.json"), 2, "/nowhere/r.json"),
         (("--write-parameters", "p.toml"), 2, "--calibrate"),
+        ((*LARGE, "--pair", "qwen3-32b-tp32"), 2, "give both"),
     ],
 )
 def test_bad_input_is_one_sentence(args: tuple[str, ...], code: int, words: str) -> None:
@@ -278,6 +270,20 @@ def test_calibrating_as_json(tmp_path: Path) -> None:
     assert sum(one["own"] for one in found["points"]) == 2
     # The result is the model's own: nothing to learn from it.
     assert all(abs(one["share"]) < 0.05 for one in found["moves"])
+
+
+def test_a_result_measured_by_url_is_calibrated_to_with_its_pair_named(tmp_path: Path) -> None:
+    found = trainium_result(model("optimised"))
+    named = plan("--calibrate", str(write(found, tmp_path)))
+    told = plan("--calibrate", str(tmp_path / "speedup.json"), "--pair", "qwen3-32b-tp32")
+    assert (told.exit_code, "leave out --pair" in told.stderr) == (2, True)
+    without = found.provenance.model_copy(update={"pair": None})
+    path = write(found.model_copy(update={"provenance": without}), tmp_path)
+    refused = plan("--calibrate", str(path))
+    assert refused.exit_code == 2
+    assert "with --pair." in refused.stderr
+    told = plan("--calibrate", str(path), "--pair", "qwen3-32b-tp32")
+    assert (told.exit_code, told.stdout) == (0, named.stdout)
 
 
 def test_a_result_of_the_cpu_pair_is_refused(tmp_path: Path) -> None:

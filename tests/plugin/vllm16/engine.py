@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,8 @@ class Answer:
     finish_reason: str
     stop_reason: int | str | None
     logprobs: Mapping[str, Any] | None
+    speculation: Mapping[str, Any] | None = field(default=None, compare=False)
+    """The engine's account of it; None where it gives none."""
 
 
 @contextmanager
@@ -128,13 +130,15 @@ def body(prompt: Sequence[int], **fields: object) -> dict[str, object]:
 async def complete(upstream: httpx.AsyncClient, request: Mapping[str, object]) -> Answer:
     response = await upstream.post("/v1/completions", json=request)
     assert response.status_code == httpx.codes.OK, response.text
-    choice = response.json()["choices"][0]
+    document = response.json()
+    choice = document["choices"][0]
     return Answer(
         text=choice["text"],
         tokens=tuple(choice["token_ids"]),
         finish_reason=choice["finish_reason"],
         stop_reason=choice["stop_reason"],
         logprobs=choice["logprobs"],
+        speculation=document.get("metrics", {}).get("speculative_decoding"),
     )
 
 

@@ -39,6 +39,28 @@ def steps(file: Path) -> list[Step]:
     return [Step(**fields) for name, fields in _lines(file) if name == "step"]
 
 
+def by_request(file: Path, since: int = 0) -> list[list[tuple[int, int]]]:
+    """(drafted, accepted by the graph's own choice) of each step, for each sequence in turn.
+
+    Without the file's first `since` lines and the sequences that were prefilled there.
+    """
+    done: list[list[tuple[int, int]]] = []
+    live: dict[int, list[tuple[int, int]]] = {}
+    for name, fields in _lines(file)[since:]:
+        if name == "prefill":
+            live[fields["slot"]] = []
+            done.append(live[fields["slot"]])
+        if name == "step":
+            for slot, emitted in zip(fields["slots"], fields["emitted"], strict=True):
+                if slot in live:
+                    live[slot].append((fields["rows"] - 1, emitted - 1))
+    return done
+
+
+def length(file: Path) -> int:
+    return len(_lines(file))
+
+
 def count(file: Path, call: str) -> int:
     return sum(name == call for name, _ in _lines(file))
 

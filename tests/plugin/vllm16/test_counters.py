@@ -65,3 +65,8 @@ async def test_adaptive_k_drafts_less_where_it_does_not_pay_and_stays_exact(
     assert all(plain.explains(prompt, answer.tokens) for prompt, answer in pairs)
     assert {name: after[name] - before[name] for name in after} == truth(steps)
     assert len({step.rows for step in steps}) > 1
+    spoken = [answer.speculation for answer in answers if answer.speculation]
+    # A step without drafts is none of speculation's.
+    drafted = [sum(d for d, _ in steps) for steps in recording.by_request(adaptive.calls)]
+    assert sorted(fields["num_draft_tokens"] for fields in spoken) == sorted(drafted)
+    assert all(drafts > 0 for fields in spoken for drafts in fields["per_step_drafted"])

@@ -48,6 +48,28 @@ async def test_chat_whole_and_streamed(client: openai.AsyncOpenAI) -> None:
     assert len(chunks) < whole.usage.completion_tokens
 
 
+@pytest.mark.parametrize("fields", [{"temperature": 0}, {"temperature": 1, "seed": 5}])
+async def test_acceptance_is_where_openais_clients_look(
+    engine: Engine, client: openai.AsyncOpenAI, fields: dict[str, Any]
+) -> None:
+    asked: dict[str, Any] = {"model": MODEL, "messages": messages(), "max_tokens": 60, **fields}
+    before = engine.spec_decode()
+    whole = await client.chat.completions.create(**asked)
+    after = engine.spec_decode()
+    chunks = [
+        chunk
+        async for chunk in await client.chat.completions.create(
+            **asked, stream=True, stream_options={"include_usage": True}
+        )
+    ]
+    details = whole.usage.completion_tokens_details
+    assert details == chunks[-1].usage.completion_tokens_details
+    accepted = after["accepted_tokens"] - before["accepted_tokens"]
+    drafted = after["draft_tokens"] - before["draft_tokens"]
+    assert details.accepted_prediction_tokens == accepted > 0
+    assert details.rejected_prediction_tokens == drafted - accepted
+
+
 async def test_structured_output(client: openai.AsyncOpenAI) -> None:
     schema = {
         "type": "object",

@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from neuron.errors import PairError
-from neuron.plugin.terms import COMPILED, OPTIONS, facts
+from neuron.errors import LaunchError, PairError
+from neuron.plugin.activation import VARIABLE
+from neuron.plugin.build import Facts
+from neuron.plugin.fused import Limits
+from neuron.plugin.refusals import Terms
+from neuron.plugin.terms import COMPILED, OPTIONS, TELLS_ACCEPTANCE, facts, terms
 from tests.plugin.models import DRAFT, TARGET, Plain, prompts
 
 K = 5
 SLOTS = 4
 COMPILED_LEN = 512
 EOS = 2
+NGRAM = {"method": "ngram", "num_speculative_tokens": K, "prompt_lookup_max": 3}
+KV_TRANSFER = {"kv_connector": "ExampleConnector", "kv_role": "kv_both"}
 
 
 def configured(**changes: Any) -> Any:  # noqa: ANN401 - vLLM is untyped to mypy
@@ -36,6 +43,31 @@ def configured(**changes: Any) -> Any:  # noqa: ANN401 - vLLM is untyped to mypy
             "additional_config": {OPTIONS: {"max_prompt_len": 300}},
         }
         return EngineArgs(**{**fields, **changes}).create_engine_config()
+
+
+class FakeLoaded:
+    """A model of which nothing is there but its limits."""
+
+    def __init__(self, facts: Facts, **less: Any) -> None:  # noqa: ANN401
+        full = Limits(
+            rows=K + 1, slots=facts.slots, max_prompt=300, max_len=facts.max_len, vocab=3072
+        )
+        self._limits = replace(full, **less)
+
+    def load(self) -> Limits:
+        return self._limits
+
+
+def smaller_slots(facts: Facts, options: object) -> FakeLoaded:
+    return FakeLoaded(facts, slots=facts.slots - 1)
+
+
+def smaller_max_prompt(facts: Facts, options: object) -> FakeLoaded:
+    return FakeLoaded(facts, max_prompt=299)
+
+
+def smaller_max_len(facts: Facts, options: object) -> FakeLoaded:
+    return FakeLoaded(facts, max_len=facts.max_len - 1)
 
 
 class Loop:
@@ -69,6 +101,7 @@ class Loop:
             )
         self.tokens: dict[str, list[int]] = {}
         self.stats: list[Any] = []
+        self.told: list[Any] = []
 
     def add(self, name: str, prompt: list[int], **sampling: Any) -> None:  # noqa: ANN401
         from vllm.sampling_params import SamplingParams
@@ -96,6 +129,7 @@ class Loop:
         for outputs in self.scheduler.update_from_output(scheduled, output).values():
             for one in outputs.outputs:
                 self.tokens[one.request_id] += one.new_token_ids
+                self.told.append(one.kv_transfer_params)
             stats = outputs.scheduler_stats
             if stats and stats.spec_decoding_stats:
                 self.stats.append(stats.spec_decoding_stats)
@@ -127,6 +161,23 @@ def test_more_requests_than_slots_are_plain_greedy_generation(loop: Loop, plain:
     assert all(plain.explains(prompt, loop.tokens[name]) for name, prompt in chosen.items())
     assert sum(stats.num_accepted_tokens for stats in loop.stats) > 0
     assert {stats.num_spec_tokens for stats in loop.stats} == {K}
+
+
+def test_counts_leave_only_for_a_server_that_takes_them_out(loop: Loop) -> None:
+    additional = loop.config.additional_config
+    assert additional[TELLS_ACCEPTANCE] is True
+    for name, tells in (("silent", False), ("telling", True)):
+        additional[TELLS_ACCEPTANCE] = tells
+        loop.told.clear()
+        loop.stats.clear()
+        loop.add(name, prompts(1, "sql")[0])
+        loop.run()
+        # The prefill's token comes without.
+        steps = [step for step in loop.told if step is not None]
+        assert len(steps) == (len(loop.stats) if tells else 0)
+        assert sum(step["accepted"] for step in steps) == (
+            sum(stats.num_accepted_tokens for stats in loop.stats) if tells else 0
+        )
 
 
 def test_an_abort_frees_the_slot_whenever_it_comes(loop: Loop, plain: Plain) -> None:
@@ -181,12 +232,54 @@ def test_a_configuration_is_fitted_once(loop: Loop) -> None:
     assert facts(config).max_len == COMPILED_LEN
 
 
+def test_what_a_fused_step_has_no_use_for_is_off() -> None:
+    asked = {"enable_prefix_caching": True, "enable_chunked_prefill": True}
+    config = configured(**asked, async_scheduling=True)
+    schedule = config.scheduler_config
+    assert not config.cache_config.enable_prefix_caching
+    assert (schedule.enable_chunked_prefill, schedule.async_scheduling) == (False, False)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_terms_are_what_the_flags_and_options_say(inside: bool) -> None:
+    structured = {"reasoning_parser": "qwen3", "enable_in_reasoning": inside}
+    options = {"max_prompt_len": 300, "logits": False}
+    config = configured(structured_outputs_config=structured, additional_config={OPTIONS: options})
+    assert terms(config) == Terms(
+        max_prompt=300,
+        max_len=COMPILED_LEN,
+        num_draft_tokens=K,
+        vocab=3072,
+        logits=False,
+        reasoning=not inside,
+    )
+
+
+@pytest.mark.parametrize("less", ["slots", "max_prompt", "max_len"])
+def test_a_model_of_less_than_was_promised_does_not_start(
+    less: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from neuron.plugin.worker import FusedWorker
+
+    monkeypatch.setenv(VARIABLE, f"{__name__}:smaller_{less}")
+    worker = FusedWorker(configured(), 0, 0, "", is_driver_worker=True)
+    with pytest.raises(LaunchError, match="less than the engine was started for"):
+        worker.load_model()
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"speculative_config": None}, "needs a draft"),
+        ({"speculative_config": NGRAM}, "needs a draft"),
+        ({"max_model_len": K + 1}, f"--max-model-len {K + 1} leaves nothing beside {K} drafts"),
         ({"pipeline_parallel_size": 2}, "--pipeline-parallel-size"),
         ({"tensor_parallel_size": 2}, "--tensor-parallel-size"),
+        ({"data_parallel_size": 2}, "--data-parallel-size"),
+        ({"enable_lora": True}, "--enable-lora"),
+        ({"kv_transfer_config": KV_TRANSFER}, "--kv-transfer-config"),
+        ({"enable_prompt_embeds": True}, "--enable-prompt-embeds"),
+        ({"runner": "pooling"}, "--runner pooling"),
         ({"logprobs_mode": "processed_logprobs"}, "--logprobs-mode"),
     ],
 )
