@@ -1,9 +1,11 @@
 PYTHON ?= python3.11
 STAMP := .venv/.installed
 PLUGIN_STAMP := .venv-nxdi/.installed
+PEERS_STAMP := .venv-peers/.installed
 PINS := requirements/torch.txt requirements/dev.txt
 
-.PHONY: install demo test check clean install-nxdi-plugin test-nxdi-plugin
+.PHONY: install demo test test-pools check clean install-nxdi-plugin test-nxdi-plugin \
+	bench-gateway install-peers soak
 
 demo: $(STAMP)
 	.venv/bin/python -m bench.demo
@@ -13,6 +15,10 @@ test: $(STAMP)
 
 check: $(STAMP)
 	scripts/check
+
+# Two real engines at once: for a machine that does nothing else.
+test-pools: $(STAMP)
+	.venv/bin/python -m pytest tests/engine/live_pools.py
 
 install: $(STAMP)
 
@@ -30,5 +36,21 @@ $(PLUGIN_STAMP): $(PINS) requirements/nxdi-plugin.txt pyproject.toml scripts/ins
 	PYTHON=$(PYTHON) scripts/install .venv-nxdi nxdi-plugin.txt
 	touch $@
 
+# What the gateway adds to each chunk, beside LiteLLM's proxy and vLLM's router. ARGS=--json for all.
+bench-gateway: $(STAMP) $(PEERS_STAMP)
+	.venv/bin/python -m bench.gateway $(ARGS)
+
+install-peers: $(PEERS_STAMP)
+
+$(PEERS_STAMP): requirements/peers.txt
+	$(PYTHON) -m venv --clear .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--require-hashes -r requirements/peers.txt
+	touch $@
+
+# Twenty minutes of clients that come and go and an engine that dies: does anything stay?
+soak: $(STAMP)
+	.venv/bin/python -m bench.gateway.soak --minutes $(or $(MINUTES),20)
+
 clean:
-	rm -rf .venv .venv-nxdi build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-nxdi .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

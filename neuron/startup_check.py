@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Annotated, Any
 
 import httpx
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from neuron.errors import LaunchError
+from neuron.stacks.capabilities import Feature
 
 REQUEST_TIMEOUT_S = 60.0
 TOKENS = 16
@@ -27,38 +28,52 @@ class _Logprobs(BaseModel):
 class _Choice(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    logprobs: _Logprobs
+    text: str = ""
+    logprobs: _Logprobs | None = None
+
+
+class _Usage(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    completion_tokens: int
 
 
 class _Completion(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    choices: list[_Choice]
+    choices: Annotated[list[_Choice], Field(min_length=1)]
+    usage: _Usage | None = None
 
 
-async def check_engine(client: httpx.AsyncClient, model: str) -> None:
+async def check_engine(
+    client: httpx.AsyncClient, model: str, lacks: Collection[Feature] = ()
+) -> None:
     """Sends one greedy and one sampled request. Raises LaunchError in one sentence.
 
     With top_k = 1 a sampled token must be the likeliest one, so the sampled path can be
     checked exactly. An engine without neuron.cpu_sampling answers garbage here, or dies.
+    What the engine `lacks` is not asked of it: without logprobs the tokens are only counted.
     """
-    for kind, sampling in (
-        ("greedy", {"temperature": 0.0}),
-        ("sampled", {"temperature": 1.0, "top_k": 1}),
-    ):
-        logprobs = await _complete(client, model, kind, sampling)
-        _require_likeliest(kind, logprobs)
+    logprobs = {} if "logprobs" in lacks else {"logprobs": 1}
+    kinds: dict[str, dict[str, Any]] = {"greedy": {"temperature": 0.0}}
+    if "sampling" not in lacks:
+        kinds["sampled"] = {"temperature": 1.0, "top_k": 1}
+    for kind, sampling in kinds.items():
+        completion = await _complete(client, model, kind, sampling | logprobs)
+        if logprobs:
+            _require_likeliest(kind, completion)
+        else:
+            _require_tokens(kind, completion)
 
 
 async def _complete(
     client: httpx.AsyncClient, model: str, kind: str, sampling: dict[str, Any]
-) -> _Logprobs:
+) -> _Completion:
     body = {
         "model": model,
         "prompt": PROMPT,
         "max_tokens": TOKENS,
         "ignore_eos": True,
-        "logprobs": 1,
         **sampling,
     }
     try:
@@ -73,19 +88,36 @@ async def _complete(
             f"{response.text[:300]}"
         )
     try:
-        return _Completion.model_validate_json(response.content).choices[0].logprobs
-    except (ValidationError, IndexError) as error:
+        return _Completion.model_validate_json(response.content)
+    except ValidationError as error:
         raise LaunchError(
-            f"The engine's answer to its {kind} start-up request has no log-probabilities."
+            f"The engine's answer to its {kind} start-up request is no completion."
         ) from error
 
 
-def _require_likeliest(kind: str, logprobs: _Logprobs) -> None:
-    if len(logprobs.token_logprobs) != TOKENS:
+def _require_tokens(kind: str, completion: _Completion) -> None:
+    if completion.usage is None or not completion.choices[0].text:
         raise LaunchError(
-            f"The engine answered its {kind} start-up request with "
-            f"{len(logprobs.token_logprobs)} tokens instead of {TOKENS}."
+            f"The engine's answer to its {kind} start-up request has no text or no usage."
         )
+    _require_count(kind, completion.usage.completion_tokens)
+
+
+def _require_count(kind: str, tokens: int) -> None:
+    if tokens != TOKENS:
+        raise LaunchError(
+            f"The engine answered its {kind} start-up request with {tokens} tokens instead of "
+            f"{TOKENS}."
+        )
+
+
+def _require_likeliest(kind: str, completion: _Completion) -> None:
+    logprobs = completion.choices[0].logprobs
+    if logprobs is None:
+        raise LaunchError(
+            f"The engine's answer to its {kind} start-up request has no log-probabilities."
+        )
+    _require_count(kind, len(logprobs.token_logprobs))
     wrong = _unlikely(logprobs.token_logprobs, logprobs.top_logprobs)
     if wrong:
         raise LaunchError(

@@ -20,14 +20,12 @@ STREAM_HEADERS = {
 
 
 class Answer:
-    def __init__(
-        self, send: Send, state: Mapping[str, Any], write_s: float, headers: dict[str, str]
-    ) -> None:
+    def __init__(self, send: Send, state: Mapping[str, Any], write_s: float) -> None:
         """`state` is the scope's; a client that takes nothing for `write_s` is dropped."""
         self._send = bounded(send, write_s, state)
         self._write: Callable[[bytes], None] = state[WRITE]
         self._stalled: Callable[[], bool] = state[STALLED]
-        self.headers = headers
+        self.headers: dict[str, str] = {}
         """Until the first byte, more may be added."""
         self.tokens: Tokens | None = None
         """What the engine says that it used."""
@@ -58,6 +56,10 @@ class Answer:
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         data, self._kept = self._kept, b""
         await self._body(data, more=True)
+
+    def forget(self) -> None:
+        """What was offered before anything was sent: another engine answers instead."""
+        self._kept = b""
 
     async def end(self) -> None:
         await self.flush()

@@ -14,17 +14,18 @@ from server.admission import Admission, shutting_down
 from server.answer import Answer
 from server.body import read_json_body, watch_disconnect
 from server.client_deadline import ClientPatience, patience_of
-from server.engine_status import not_ready
 from server.errors import ApiError, ClientGone
 from server.estimate import estimated_tokens
+from server.keys import ANONYMOUS
 from server.metrics import Metrics, Phase
 from server.models import model_not_found
 from server.openai_request import CompletionRequest, parse_request
+from server.pools.ask import HEADER
+from server.pools.dispatcher import Dispatcher
 from server.quotas import Quotas
-from server.relay import Relay
-from server.responses import DROP, POOL
+from server.responses import DROP, POOL, header
 from server.ticket import Ticket
-from server.timeouts import deadline
+from server.timeouts import Timeouts, deadline
 
 CLIENT_GONE = 499
 """Counted, never sent: nobody is there to read it."""
@@ -33,12 +34,13 @@ Outcome = tuple[int, str]
 """Status and code, as they are counted."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class CompletionEndpoint:
-    relay: Relay
+    dispatcher: Dispatcher
     admission: Admission
     quotas: Quotas
     metrics: Metrics
+    timeouts: Timeouts
     max_body_bytes: int
     clock: Callable[[], float]
 
@@ -60,8 +62,7 @@ class _Exchange:
         self._phase: Phase = "body"
         self._ticket: Ticket | None = None
         state = {**scope["state"], DROP: self._drop_slow}
-        write_s = endpoint.relay.timeouts.write
-        self._answer = Answer(send, state, write_s, {POOL: endpoint.relay.pool})
+        self._answer = Answer(send, state, endpoint.timeouts.write)
 
     async def run(self) -> None:
         outcome: Outcome = 500, "internal_error"
@@ -74,7 +75,9 @@ class _Exchange:
             self._to.metrics.rejected(error.code, self._key.name)
             await self._answer.fail(error)
         finally:
-            self._to.metrics.request_ended(self._scope["path"], *outcome, self._passed_s())
+            pool = self._answer.headers.get(POOL)
+            passed_s = self._passed_s()
+            self._to.metrics.request_ended(self._scope["path"], pool, *outcome, passed_s)
 
     async def _answered(self, ticket: Ticket) -> Outcome:
         try:
@@ -95,12 +98,14 @@ class _Exchange:
         with anyio.CancelScope() as cancel:
             ticket.scope = cancel
             patience = patience_of(self._scope)
-            with deadline("body", self._to.relay.timeouts.body):
+            with deadline("body", self._to.timeouts.body):
                 body = await read_json_body(self._scope, self._receive, self._to.max_body_bytes)
-            request = parse_request(self._scope["path"], body)
+            asked = header(self._scope, HEADER)
+            key_id = None if self._key is ANONYMOUS else self._key.name
+            request = parse_request(self._scope["path"], body, asked, key_id)
             if not self._key.may_use(request.model):
                 raise model_not_found(request.model)
-            self._require_engine()
+            self._to.dispatcher.require(request.ask)
             await self._unless_gone(ticket, request, patience)
         if cancel.cancelled_caught and not self._answer.finished:
             raise self._ended(ticket)
@@ -138,24 +143,19 @@ class _Exchange:
     ) -> None:
         self._phase = "queue"
         asked = self._to.clock()
-        limit_s = patience.queue_s(self._to.relay.timeouts.queue, self._passed_s())
+        limit_s = patience.queue_s(self._to.timeouts.queue, self._passed_s())
         await self._to.admission.turn(ticket, limit_s)
         self._to.metrics.queued_for(self._key.priority, self._to.clock() - asked)
         self._phase = "prefill"
-        self._require_engine()
+        self._to.dispatcher.require(request.ask)
         with self._client_deadline(patience):
-            await self._to.relay.run(request, self._answer)
+            await self._to.dispatcher.run(request, self._answer)
 
     def _client_deadline(self, patience: ClientPatience) -> AbstractContextManager[None]:
         if patience.whole_s is None:
             return nullcontext()
         left_s = patience.whole_s - self._passed_s()
         return deadline("client", patience.whole_s, left_s=left_s)
-
-    def _require_engine(self) -> None:
-        refusal = not_ready(self._to.relay.engine)
-        if refusal is not None:
-            raise refusal
 
     def _used(self, ticket: Ticket) -> int | None:
         """Tokens; None: the estimate stands."""

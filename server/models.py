@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
 import httpx
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from server.access import key_of
-from server.engine_status import EngineView, not_ready
 from server.errors import ApiError, unavailable
+from server.pools.fleet import Fleet
+from server.pools.replica import Replica
+from server.pools.servable import none_ready
 from server.responses import JSON
 
 
@@ -47,8 +50,7 @@ async def listed_models(client: httpx.AsyncClient) -> Sequence[Model]:
 
 @dataclass(frozen=True)
 class Models:
-    client: httpx.AsyncClient
-    engine: EngineView
+    fleet: Fleet
 
     async def list(self, request: Request) -> Response:
         models = [model.document() for model in await self._models(request)]
@@ -66,17 +68,41 @@ class Models:
         return [model for model in await self._listed() if key.may_use(model.id)]
 
     async def _listed(self) -> Sequence[Model]:
-        refusal = not_ready(self.engine)
-        if refusal is not None:
-            raise refusal
-        try:
-            return await listed_models(self.client)
-        except (httpx.HTTPError, ValueError) as error:
+        replicas = self.fleet.replicas
+        ready = [one for one in replicas if one.ready]
+        if not ready:
+            raise none_ready(replicas)
+        listed: dict[str, Model] = {}
+
+        async def add(replica: Replica) -> None:
+            for model in await _listed(replica):
+                listed[model.id] = _wider(listed.get(model.id), model)
+
+        async with anyio.create_task_group() as tasks:
+            for one in ready:
+                tasks.start_soon(add, one)
+        if not listed:
             raise unavailable(
                 "engine_unavailable",
                 "The engine does not say which models it has.",
-                retry_after_s=self.engine.retry_after_s,
-            ) from error
+                retry_after_s=ready[0].engine.retry_after_s,
+            )
+        return sorted(listed.values(), key=lambda model: model.id)
+
+
+async def _listed(replica: Replica) -> Sequence[Model]:
+    """Nothing where it does not say: another one may."""
+    try:
+        return await listed_models(replica.client)
+    except (httpx.HTTPError, ValueError):
+        return ()
+
+
+def _wider(known: Model | None, model: Model) -> Model:
+    """Of two replicas the one that takes longer requests: those are sent there."""
+    if known is None or (model.max_model_len or 0) > (known.max_model_len or 0):
+        return model
+    return known
 
 
 def model_not_found(name: str) -> ApiError:

@@ -11,6 +11,8 @@ from pydantic_core import from_json
 
 from server import fields
 from server.errors import ApiError, Code, invalid
+from server.pools.ask import Ask, ask_of, take_mode
+from server.speculation import classify
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 CHAT_PATH = "/v1/chat/completions"
@@ -60,6 +62,7 @@ class CompletionRequest:
     wants_usage: bool
     grammar: str | None
     """The field that holds the answer to a grammar, if one does."""
+    ask: Ask
     max_tokens: int | None
     """Of each choice; None: the engine's limit."""
     choices: int
@@ -68,9 +71,15 @@ class CompletionRequest:
     """For the engine: the client's, with usage asked for in every stream."""
 
 
-def parse_request(path: str, raw: bytes) -> CompletionRequest:
-    """Raises ApiError."""
+def parse_request(
+    path: str, raw: bytes, speculation: str | None = None, key_id: str | None = None
+) -> CompletionRequest:
+    """`speculation` is the header's, `key_id` names the API key if any. Raises ApiError."""
     document = _object(raw)
+    fields_sent = len(document)
+    mode = take_mode(document, speculation)
+    if len(document) < fields_sent:
+        raw = json.dumps(document).encode()
     chat = path == CHAT_PATH
     fields.check_fields(document, fields.CHAT if chat else fields.COMPLETION)
     envelope = _validated(_Chat if chat else _Completion, document)
@@ -89,6 +98,7 @@ def parse_request(path: str, raw: bytes) -> CompletionRequest:
         stream=stream,
         wants_usage=wants_usage,
         grammar=_grammar(document),
+        ask=ask_of(document, mode, len(raw), classify(document, key_id=key_id)),
         max_tokens=(
             envelope.max_tokens
             if envelope.max_completion_tokens is None

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from server.answer import Answer
 from server.errors import engine_lost
-from server.metrics import Metrics
+from server.metrics import PoolMetrics
 from server.sse import EventParser, EventTooLongError
 from server.stream import StreamReader
 from server.timeouts import Patience
+from server.usage import Tokens
+
+
+class Watch(Protocol):
+    """Who balances by what an answer has given so far."""
+
+    def chunk(self) -> None:
+        """The tokens of a step."""
+        ...
+
+    def counted(self, tokens: Tokens | None) -> None:
+        """Of the whole answer, at its end; None where the engine did not say."""
+        ...
 
 
 @dataclass
@@ -18,7 +32,8 @@ class Passing:
     reader: StreamReader
     answer: Answer
     patience: Patience
-    metrics: Metrics
+    watch: Watch
+    metrics: PoolMetrics
     clock: Callable[[], float]
     began: float
     _last: float | None = None
@@ -45,6 +60,7 @@ class Passing:
         return gone and not self.reader.done
 
     def _timed(self) -> None:
+        self.watch.chunk()
         now = self.clock()
         if self._last is None:
             self.patience.begun()

@@ -6,16 +6,13 @@ as that can be told, and settled for what it used.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from limits import RateLimitItemPerSecond
 
-from server.defaults import WhenDown
 from server.errors import ApiError, Limit
 from server.keys import Key
-from server.quota_store import QuotaStore, Storage, shared_storage
+from server.quota_store import QuotaStore, Storage
 from server.window import WINDOW_S, Window, go_duration
 
 # Of a key's name, in a count that takes everything.
@@ -73,18 +70,6 @@ class Quotas:
         if not taken:
             raise _reached(what, key, limit, cost, window, headers)
         return bucket, storage
-
-
-@asynccontextmanager
-async def quotas_in(
-    url: str | None, when_down: WhenDown, on_error: Callable[[], None]
-) -> AsyncIterator[Quotas]:
-    """In the store at `url`, or counted here."""
-    if url is None:
-        yield Quotas()
-        return
-    async with shared_storage(url) as shared:
-        yield Quotas(QuotaStore(shared, when_down, on_error))
 
 
 def _told(what: Limit, limit: int, window: Window) -> dict[str, str]:

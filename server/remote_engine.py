@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from neuron.errors import LaunchError
 from neuron.startup_check import check_engine
+from server.config.sections import ONLY_ENGINE
 from server.engine_status import HEALTH_FAILURES, EngineState, EngineStatus
 from server.engines import CHECK_FAILED, Check
 from server.models import listed_models
@@ -26,6 +27,7 @@ class RemoteEngine:
     check: Check = check_engine
     every_s: float = 2.0
     health_failures: int = HEALTH_FAILURES
+    name: str = ONLY_ENGINE
     _status: EngineStatus = field(default_factory=EngineStatus)
     _missed: int = 0
     _told: str | None = None
@@ -67,7 +69,7 @@ class RemoteEngine:
         told = str(error) if isinstance(error, LaunchError) else reason
         if told != self._told:
             self._told = told
-            sys.stderr.write(f"engine: {told}\n")
+            sys.stderr.write(f"{self.name}: {told}\n")
         never = self._status.state == "starting"
         gone: EngineState = "starting" if never else "restarting"
         self._set(EngineStatus(gone, reason=reason))

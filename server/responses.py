@@ -13,6 +13,7 @@ from server.errors import ApiError
 
 REQUEST_ID = "x-request-id"
 POOL = "x-specserve-pool"
+REPLICA = "x-specserve-replica"
 JSON = "application/json"
 # In a scope's state: ends the connection at once, with what is still unsent.
 DROP = "specserve.drop"

@@ -1,4 +1,4 @@
-"""The whole process: an engine, a port, and the order in which they come and go."""
+"""The whole process: engines, a port, and the order in which they come and go."""
 
 from __future__ import annotations
 
@@ -7,67 +7,52 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
-import httpx
 
-from neuron.launch import Endpoint, render
-from neuron.pair import load_pair
-from server.app import Gateway, create_app, metrics_app
-from server.engine_status import Engine, EngineStatus
-from server.engines import HEALTH_TIMEOUT_S, EngineProcess, engine_client
-from server.keys import KeyRing
+from server.app import create_app, metrics_app
+from server.config.plans import plan_all
+from server.config.sources import PREFIX, SettingsError
 from server.listener import bind, make_listener, url_of
 from server.metrics import Metrics
-from server.quotas import Quotas, quotas_in
-from server.remote_engine import RemoteEngine
-from server.settings import PREFIX, Settings, SettingsError
+from server.pools.build import Builder, Prepared
+from server.pools.fleet import Fleet
+from server.pools.reload import Reloader, limits_of, log_name
+from server.quota_store import QuotaStore, shared_storage
+from server.quotas import Quotas
+from server.settings import Settings
 from server.shutdown import Shutdown
-from server.supervisor import RestartPolicy, Supervisor
-from server.timeouts import Timeouts
-from server.upstream import Upstream
-from server.upstream_http import http_upstream
-from server.usage import Pool
 
-LOG_NAME = "engine.log"
+Load = Callable[[], Settings]
 
 
-@dataclass(frozen=True)
-class Backend:
-    client: httpx.AsyncClient
-    engine: Engine
-    metrics: Metrics
-    pool: Pool
-    url: str
-    uds: Path | None = None
+async def serve(settings: Settings, load: Load | None = None) -> int:
+    """Until a signal. With `load`, SIGHUP reads the configuration again.
 
-
-async def serve(settings: Settings) -> int:
-    """Until a signal. Returns the exit code; raises SpecserveError before it listens."""
+    Returns the exit code; raises SpecserveError before it listens.
+    """
+    plans = plan_all(settings.engines)
     if settings.log_dir is not None:
-        _require_writable(settings.log_dir)
+        _require_writable(settings.log_dir, [plan.config.name for plan in plans if plan.pair])
     with _bound(settings) as sockets:
         # In a thread: it may ask AWS.
         keys = await anyio.to_thread.run_sync(settings.key_source.load)
         with tempfile.TemporaryDirectory(prefix="specserve-") as folder:
-            backend = await _backend(settings, Path(folder))
-            async with (
-                backend.client,
-                http_upstream(
-                    backend.url, uds=backend.uds, connect_s=settings.connect_timeout
-                ) as upstream,
-                quotas_in(
-                    settings.quota_store,
-                    settings.quota_store_down,
-                    backend.metrics.quota_store_errors.inc,
-                ) as quotas,
-            ):
-                gateway = _gateway(settings, backend, upstream, keys, quotas)
-                return await _until_signal(settings, gateway, backend, sockets)
+            metrics, fleet = Metrics(), Fleet()
+            builder = Builder(Path(folder), fleet, metrics, time.monotonic)
+            fleet.on_gone = builder.gone
+            prepared = await builder.prepare(plans)
+            async with _quotas(settings, metrics) as quotas:
+                gateway = create_app(
+                    fleet, metrics, limits=limits_of(settings), keys=keys, quotas=quotas
+                )
+                reloader = Reloader(gateway, builder, settings, load or (lambda: settings))
+                with _hangups(load) as hangups:
+                    return await _until_signal(reloader, prepared, sockets, hangups)
 
 
 @contextmanager
@@ -81,20 +66,36 @@ def _bound(settings: Settings) -> Iterator[list[socket.socket]]:
         yield sockets
 
 
+@asynccontextmanager
+async def _quotas(settings: Settings, metrics: Metrics) -> AsyncIterator[Quotas]:
+    if settings.quota_store is None:
+        yield Quotas()
+        return
+    async with shared_storage(settings.quota_store) as shared:
+        on_error = metrics.quota_store_errors.inc
+        yield Quotas(QuotaStore(shared, settings.quota_store_down, on_error))
+
+
 async def _until_signal(
-    settings: Settings, gateway: Gateway, backend: Backend, sockets: list[socket.socket]
+    reloader: Reloader,
+    prepared: Sequence[Prepared],
+    sockets: Sequence[socket.socket],
+    hangups: AsyncIterator[signal.Signals] | None,
 ) -> int:
+    gateway, settings = reloader.gateway, reloader.settings
     # What is there now stays: no collection in the middle of a stream needs to look at it again.
     gc.collect()
     gc.freeze()
-    apps = [gateway.app, metrics_app(backend.metrics)][: len(sockets)]
+    apps = [gateway.app, metrics_app(gateway.metrics)][: len(sockets)]
     listeners = [make_listener(app, head_timeout_s=settings.header_timeout) for app in apps]
     shutdown = Shutdown(
-        gateway.admission, settings.drain_timeout, lambda: backend.metrics.draining.set(1)
+        gateway.admission, settings.drain_timeout, lambda: gateway.metrics.draining.set(1)
     )
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with anyio.create_task_group() as engine_tasks:
-            engine_tasks.start_soon(backend.engine.run)
+            await reloader.start(engine_tasks, prepared)
+            if hangups is not None:
+                engine_tasks.start_soon(reloader.on_hangups, hangups, engine_tasks)
             async with anyio.create_task_group() as port_tasks:
                 for listener, bound in zip(listeners, sockets, strict=True):
                     port_tasks.start_soon(listener.serve, [bound])
@@ -107,94 +108,22 @@ async def _until_signal(
     return 1 if shutdown.forced else 0
 
 
-def _require_writable(log_dir: Path) -> None:
+@contextmanager
+def _hangups(load: Load | None) -> Iterator[AsyncIterator[signal.Signals] | None]:
+    """Without a file to read again, SIGHUP ends the process as it ends any other."""
+    if load is None:
+        yield None
+        return
+    with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+        yield signals
+
+
+def _require_writable(log_dir: Path, replicas: Sequence[str]) -> None:
     try:
         log_dir.mkdir(parents=True, exist_ok=True)
-        (log_dir / LOG_NAME).open("ab").close()
+        for replica in replicas:
+            (log_dir / log_name(replica)).open("ab").close()
     except OSError as error:
         raise SettingsError(
             f"--log-dir ({PREFIX}LOG_DIR): no log can be written in {log_dir}: {error.strerror}."
         ) from error
-
-
-def _gateway(
-    settings: Settings, backend: Backend, upstream: Upstream, keys: KeyRing, quotas: Quotas
-) -> Gateway:
-    return create_app(
-        upstream,
-        backend.client,
-        backend.engine,
-        pool=backend.pool,
-        timeouts=Timeouts(
-            body=settings.body_timeout,
-            queue=settings.queue_timeout,
-            connect=settings.connect_timeout,
-            first_token=settings.first_token_timeout,
-            chunk=settings.chunk_timeout,
-            write=settings.write_timeout,
-            total=settings.total_timeout,
-        ),
-        keys=keys,
-        quotas=quotas,
-        max_in_flight=settings.max_in_flight,
-        max_queued=settings.max_queued,
-        max_body_bytes=settings.max_body_bytes,
-        metrics=backend.metrics,
-    )
-
-
-async def _backend(settings: Settings, folder: Path) -> Backend:
-    if settings.engine_url is not None:
-        return _remote(settings, str(settings.engine_url))
-    pair = load_pair(settings.pair).with_models(target=settings.target, draft=settings.draft)
-    plain = settings.plain or pair.draft is None
-    endpoint = Endpoint(uds=folder / "engine.sock")
-    # In a thread: the bundled pair may have to be built first.
-    command = await anyio.to_thread.run_sync(lambda: render(pair, endpoint, plain=plain))
-    log = (settings.log_dir or Path(tempfile.mkdtemp(prefix="specserve-log-"))) / LOG_NAME
-    sys.stderr.write(f"engine: starting; its log is {log}\n")
-    pool: Pool = "plain" if plain else "speculative"
-    metrics = Metrics(pool)
-
-    def spawn() -> EngineProcess:
-        return EngineProcess(
-            command,
-            endpoint,
-            pair.served_model_name,
-            log=log,
-            stop_grace_s=settings.engine_stop_grace,
-        )
-
-    policy = RestartPolicy(
-        max_failures=settings.engine_max_failures, ready_timeout_s=settings.engine_start_timeout
-    )
-    supervisor = Supervisor(spawn, _announcer(metrics), policy)
-    return Backend(
-        engine_client(endpoint), supervisor, metrics, pool, endpoint.base_url, endpoint.uds
-    )
-
-
-def _remote(settings: Settings, url: str) -> Backend:
-    pool: Pool = "plain" if settings.plain else "speculative"
-    metrics = Metrics(pool)
-    # Clients know an engine by its /v1; its health is beside that.
-    url = url.rstrip("/").removesuffix("/v1")
-    client = httpx.AsyncClient(
-        base_url=url,
-        limits=httpx.Limits(max_connections=None, keepalive_expiry=2.0),
-        timeout=HEALTH_TIMEOUT_S,
-        trust_env=False,
-    )
-    return Backend(client, RemoteEngine(client, _announcer(metrics)), metrics, pool, url)
-
-
-def _announcer(metrics: Metrics) -> Callable[[EngineStatus], None]:
-    last: list[str] = []
-
-    def announce(status: EngineStatus) -> None:
-        metrics.engine_changed(status)
-        if last[-1:] != [status.state]:
-            last[:] = [status.state]
-            sys.stderr.write(f"engine: {status.state}\n")
-
-    return announce

@@ -1,43 +1,41 @@
-"""Every option of `server`: flag, environment variable, default and help, said once."""
+"""Every option of `server`: flag, environment variable, key, default and help, said once."""
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
+from pydantic import Field, HttpUrl, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from neuron.errors import SpecserveError
 from server import defaults
+from server.config.sections import (
+    ONLY_ENGINE,
+    BalanceConfig,
+    Count,
+    EjectionConfig,
+    Number,
+    ReplicaConfig,
+    RetryConfig,
+    Seconds,
+    SpeculationConfig,
+)
+from server.config.sources import PREFIX, SettingsError, flag, layers, merged, sentence
 from server.defaults import WhenDown
 from server.keys_source import KeySource
+from server.usage import Pool
 
-PREFIX = "SPECSERVE_"
-# Read by other programs of this repository.
-FOREIGN = frozenset({"SPECSERVE_HOME", "SPECSERVE_STORE", "SPECSERVE_UPDATE_GOLDEN"})
-# Kubernetes gives every pod variables for each Service: for one named specserve, these.
-SERVICE_LINK = re.compile(
-    PREFIX + r"([A-Z0-9_]+_)?"
-    r"(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
-)
-SERVICE_LINK_SCHEMES = ("tcp://", "udp://", "sctp://")
+__all__ = ["PREFIX", "Settings", "SettingsError", "flag", "load_settings"]
 
+ENGINE_FLAGS = ("pair", "target", "draft", "plain", "engine_url")
+"""They describe the one replica that there is where the file lists none."""
 QUOTA_STORE = r"^(redis|rediss|valkey|valkeys)://"
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0)]
 
-
-class SettingsError(SpecserveError):
-    exit_code = 2
-
-
-class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
     pair: str = Field("local", description="Shipped pair or path of a TOML file.")
     target: str | None = Field(None, description="Another target for the pair.")
@@ -104,7 +102,7 @@ class Settings(BaseModel):
     max_in_flight: Count = Field(
         defaults.MAX_IN_FLIGHT, description="Requests that run at once; more wait."
     )
-    max_queued: Annotated[int, Field(ge=0)] = Field(
+    max_queued: Number = Field(
         defaults.MAX_QUEUED, description="Requests that wait at once; more are answered 503."
     )
     max_body_bytes: Count = Field(defaults.MAX_BODY_BYTES, description="Largest request body.")
@@ -124,10 +122,43 @@ class Settings(BaseModel):
         None, description="Folder for the engine's log; by default a new temporary one."
     )
 
+    replicas: tuple[ReplicaConfig, ...] = Field(
+        (), description="The engines; without any, the one that the flags describe."
+    )
+    speculation: SpeculationConfig = Field(
+        SpeculationConfig(), description="Which pool serves a request that does not say."
+    )
+    balance: BalanceConfig = Field(
+        BalanceConfig(), description="Which replica of a pool gets a request."
+    )
+    ejection: EjectionConfig = Field(
+        EjectionConfig(), description="Which replicas get none for a while."
+    )
+    retry: RetryConfig = Field(
+        RetryConfig(), description="When a failed request is sent to another replica."
+    )
+
     @model_validator(mode="after")
     def _one_engine(self) -> Self:
         if self.engine_url is not None and (self.target or self.draft):
             raise ValueError("--engine-url names a running engine; leave out --target and --draft")
+        return self
+
+    @model_validator(mode="after")
+    def _replicas_are_whole(self) -> Self:
+        if not self.replicas:
+            return self
+        for name in ENGINE_FLAGS:
+            if name in self.model_fields_set:
+                raise ValueError(f"replicas says which engines there are; leave out {flag(name)}")
+        names = [one.name for one in self.replicas]
+        for one in self.replicas:
+            if names.count(one.name) > 1:
+                raise ValueError(f"two replicas are named {one.name!r}; give each its own name")
+            if one.url is not None and one.stack is None:
+                raise ValueError(
+                    f"replica {one.name!r} has a url; say what runs there with its key stack"
+                )
         return self
 
     @model_validator(mode="after")
@@ -149,6 +180,32 @@ class Settings(BaseModel):
     def key_source(self) -> KeySource:
         return KeySource(self.keys_file, self.keys, self.keys_secret)
 
+    @property
+    def engines(self) -> tuple[ReplicaConfig, ...]:
+        """The replicas, also where only flags describe one."""
+        if self.replicas:
+            return self.replicas
+        pool: Pool = "plain" if self.plain else "speculative"
+        if self.engine_url is not None:
+            return (ReplicaConfig(name=ONLY_ENGINE, pool=pool, url=self.engine_url),)
+        return (
+            ReplicaConfig(
+                name=ONLY_ENGINE, pool=pool, pair=self.pair, target=self.target, draft=self.draft
+            ),
+        )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The others are asked by `load_settings`, which knows which said what.
+        return (init_settings,)
+
 
 def is_loopback(host: str) -> bool:
     try:
@@ -158,51 +215,12 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def load_settings(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-    """`given` goes before the environment. Raises SettingsError."""
-    ours = {
-        key: value
-        for key, value in environ.items()
-        if key.startswith(PREFIX) and not _is_service_link(key, value)
-    }
-    _refuse_unknown(ours)
-    named = {name: PREFIX + name.upper() for name in Settings.model_fields}
-    found = {name: ours[key] for name, key in named.items() if key in ours}
+def load_settings(
+    given: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None
+) -> Settings:
+    """`given` goes before the environment, and that before the file. Raises SettingsError."""
+    found = layers(Settings, given, environ, file)
     try:
-        return Settings.model_validate({**found, **given})
+        return Settings.model_validate(merged(found))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
-        text = first["msg"].removeprefix("Value error, ")
-        where = f"{flag(name)} ({PREFIX}{name.upper()}): " if name else ""
-        raise SettingsError(f"{where}{text}.") from error
-
-
-def _is_service_link(key: str, value: str) -> bool:
-    if SERVICE_LINK.fullmatch(key):
-        return True
-    return key.endswith("_PORT") and value.startswith(SERVICE_LINK_SCHEMES)
-
-
-def _refuse_unknown(ours: Mapping[str, str]) -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | FOREIGN
-    for key in sorted(ours):
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "unset it."
-            raise SettingsError(f"Unknown environment variable {key}; {hint}")
-
-
-def options_table() -> str:
-    """The list in docs/gateway.md."""
-    lines = ["| option | environment | default | what |", "|---|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = "–" if field.default is None else f"`{field.default}`"
-        lines.append(
-            f"| `{flag(name)}` | `{PREFIX}{name.upper()}` | {default} | {field.description} |"
-        )
-    return "\n".join(lines) + "\n"
+        raise SettingsError(sentence(Settings, error, found, file)) from error

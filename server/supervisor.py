@@ -11,6 +11,7 @@ import anyio
 
 from neuron.errors import LaunchError
 from server import defaults
+from server.config.sections import ONLY_ENGINE
 from server.engine_status import HEALTH_FAILURES, EngineStatus
 from server.engines import CHECK_FAILED, HEALTH_TIMEOUT_S, EngineProcess, StartError
 
@@ -39,6 +40,7 @@ class Supervisor:
     spawn: Callable[[], EngineProcess]
     on_change: Callable[[EngineStatus], None]
     policy: RestartPolicy = RestartPolicy()
+    name: str = ONLY_ENGINE
     rng: random.Random = field(default_factory=random.Random)
     clock: Callable[[], float] = anyio.current_time
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
@@ -80,7 +82,7 @@ class Supervisor:
             reason = error.reason if isinstance(error, StartError) else CHECK_FAILED
         stable = ready_since is not None and self.clock() - ready_since >= self.policy.stable_s
         self._failures = 1 if stable else self._failures + 1
-        sys.stderr.write(f"engine: {told}\n")
+        sys.stderr.write(f"{self.name}: {told}\n")
         if self._failures >= self.policy.max_failures:
             self._set(state="failed", reason=reason)
             return

@@ -56,6 +56,9 @@ class Patience:
     would cost as much as to pass the chunk on.
     """
 
+    # A process that was stopped, or a machine, finds all timers due and all chunks still unread.
+    READ_FIRST_S = 0.05
+
     def __init__(self, timeouts: Timeouts, scope: anyio.CancelScope) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeouts = timeouts
@@ -63,6 +66,8 @@ class Patience:
         self._phase: Phase = "first_token"
         self._by = self._loop.time() + timeouts.first_token
         self._timer = self._loop.call_at(self._by, self._look)
+        self._missed = inf
+        """The deadline that had passed when the timer last looked."""
 
     def __enter__(self) -> None:
         self.heard()
@@ -93,11 +98,15 @@ class Patience:
 
     def _look(self) -> None:
         now = self._loop.time()
-        if now >= self._by:
+        if now < self._by:
+            # No wait that begins from now on may end before that.
+            again = min(self._by, now + self._timeouts.chunk)
+        elif self._missed == self._by:
             self._scope.cancel()
             return
-        # No wait that begins from now on may end before that.
-        self._timer = self._loop.call_at(min(self._by, now + self._timeouts.chunk), self._look)
+        else:
+            self._missed, again = self._by, now + self.READ_FIRST_S
+        self._timer = self._loop.call_at(again, self._look)
 
 
 @contextmanager

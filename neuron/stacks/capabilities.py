@@ -13,16 +13,21 @@ Feature = Literal[
     "speculation",
     "sampling",
     "grammar",
+    "grammar_past_eos",
     "logprobs",
+    "prompt_logprobs",
     "penalties",
     "seed",
     "min_p",
     "logit_bias",
+    "token_limits",
     "prefix_caching",
     "chunked_prefill",
     "lora",
     "spec_metrics",
 ]
+"""grammar_past_eos: a grammar together with ignore_eos. token_limits: tokens allowed or banned, and
+a least number of them."""
 FEATURES: tuple[Feature, ...] = get_args(Feature)
 
 Run = Literal["here", "by others", "never"]
@@ -72,5 +77,14 @@ def lacking(why: str, source: Source, *features: Feature) -> dict[Feature, Lack]
 
 
 PLAIN = "it was started without a draft"
-SAMPLED: tuple[Feature, ...] = ("sampling", "penalties", "seed", "min_p", "logit_bias")
+SAMPLED: tuple[Feature, ...] = (
+    "sampling",
+    "penalties",
+    "seed",
+    "min_p",
+    "logit_bias",
+    "token_limits",
+)
 """What an engine that only ever takes the likeliest token cannot do."""
+GRAMMARS: tuple[Feature, ...] = ("grammar", "grammar_past_eos")
+LOGPROBS: tuple[Feature, ...] = ("logprobs", "prompt_logprobs")

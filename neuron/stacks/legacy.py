@@ -14,7 +14,7 @@ from neuron.evidence import FORK, OURS, source
 from neuron.pair import Pair
 from neuron.plugin.fused import rows_for
 from neuron.plugin.nxdi_settings import ROWS, family_of, require_rotary_base
-from neuron.stacks.capabilities import PLAIN, SAMPLED, Capabilities, lacking
+from neuron.stacks.capabilities import GRAMMARS, LOGPROBS, PLAIN, SAMPLED, Capabilities, lacking
 from neuron.stacks.shared import (
     ENTRY,
     common_environment,
@@ -36,8 +36,8 @@ GREEDY = lacking(
     "it samples on the device, greedily, whatever a request asks for",
     LOADER,
     *SAMPLED,
-    "grammar",
-    "logprobs",
+    *GRAMMARS,
+    *LOGPROBS,
 )
 COMMON = GREEDY | lacking("NxDI prefills a prompt whole", LOADER, "chunked_prefill")
 FUSED = (

@@ -18,7 +18,15 @@ from neuron.evidence import NXDI, OURS, Source, source
 from neuron.pair import Pair
 from neuron.plugin.nxdi_settings import ROWS, NxdiSettings
 from neuron.stacks import nxdi_aws
-from neuron.stacks.capabilities import SAMPLED, Capabilities, Feature, Lack, lacking
+from neuron.stacks.capabilities import (
+    GRAMMARS,
+    LOGPROBS,
+    SAMPLED,
+    Capabilities,
+    Feature,
+    Lack,
+    lacking,
+)
 from neuron.stacks.nxdi_checks import check_keys, check_models
 from neuron.stacks.shared import ENTRY, digest, tools
 
@@ -32,6 +40,7 @@ COLLECTIVES_PORT = 62182
 """The runtime's own rendezvous port, which two engines on one host cannot share."""
 
 TERMS: Source = source(OURS, "neuron/plugin/terms.py", "X")
+REFUSALS: Source = source(OURS, "neuron/plugin/refusals.py", "X")
 FUSED: dict[Feature, Lack] = (
     lacking(
         "NxDI's fused step has no prefix cache",
@@ -40,13 +49,23 @@ FUSED: dict[Feature, Lack] = (
     )
     | lacking("a prompt is prefilled whole", TERMS, "chunked_prefill")
     | lacking("a fused engine serves no adapters", TERMS, "lora")
+    | lacking(
+        "the fused prefill gives the logits of the prompt's last token only",
+        REFUSALS,
+        "prompt_logprobs",
+    )
+    | lacking(
+        "behind the end of the answer the grammar allows nothing, and vLLM rejects what comes",
+        REFUSALS,
+        "grammar_past_eos",
+    )
 )
 GREEDY = lacking(
     "it is compiled without logits, for the likeliest token and no other",
-    source(OURS, "neuron/plugin/refusals.py", "X"),
+    REFUSALS,
     *SAMPLED,
-    "grammar",
-    "logprobs",
+    *GRAMMARS,
+    *LOGPROBS,
 )
 
 

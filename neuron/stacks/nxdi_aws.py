@@ -13,7 +13,7 @@ from neuron.pair import Pair
 from neuron.plugin.fused import rows_for
 from neuron.plugin.nxdi_config import SAMPLING
 from neuron.plugin.nxdi_settings import ROWS, NxdiSettings
-from neuron.stacks.capabilities import PLAIN, SAMPLED, Capabilities, lacking
+from neuron.stacks.capabilities import GRAMMARS, LOGPROBS, PLAIN, SAMPLED, Capabilities, lacking
 
 OVERRIDES = "override_neuron_config"
 """With underscores. The spelling of AWS's documentation, with dashes, is not read."""
@@ -27,8 +27,8 @@ COMMON = (
         LOADER,
         *SAMPLED,
     )
-    | lacking("sampling on the device drops the mask, with a log line", LOADER, "grammar")
-    | lacking("sampling is on the device, and logits stay there", LOADER, "logprobs")
+    | lacking("sampling on the device drops the mask, with a log line", LOADER, *GRAMMARS)
+    | lacking("sampling is on the device, and logits stay there", LOADER, *LOGPROBS)
     | lacking("NxDI raises NotImplementedError for it", PLATFORM, "chunked_prefill")
 )
 """Of its sampler and of NxDI's prefill, whether there is a draft or not."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from neuron.evidence import BETA, SDK, source
 from neuron.pair import Pair
 from neuron.plugin.nxdi_settings import family_of
-from neuron.stacks.capabilities import SAMPLED, Capabilities, lacking
+from neuron.stacks.capabilities import GRAMMARS, SAMPLED, Capabilities, lacking
 from neuron.stacks.shared import (
     ENTRY,
     common_environment,
@@ -50,6 +50,7 @@ UNKNOWN = lacking(
     "penalties",
     "min_p",
     "logit_bias",
+    "token_limits",
 )
 NO_LORA = lacking(
     "it has no LoRA",
@@ -60,7 +61,7 @@ GREEDY = lacking(
     "it is started with all_greedy, which takes the likeliest token and no other",
     source(BETA, "vllm_neuron/model/neuron_config.py"),
     *SAMPLED,
-    "grammar",
+    *GRAMMARS,
 )
 
 

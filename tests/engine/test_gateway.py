@@ -23,11 +23,14 @@ from server.app import create_app
 from server.engine_status import Engine, EngineStatus, EngineView
 from server.engines import EngineProcess, engine_client
 from server.listener import bind, make_listener
+from server.metrics import Metrics
+from server.pools.fleet import Fleet
 from server.supervisor import RestartPolicy, Supervisor
 from server.upstream import Upstream
 from server.upstream_http import http_upstream
 from server.usage import Pool
 from tests.engine.conftest import Engine as RunningEngine
+from tests.server.replicas import replica_at
 from tests.server.waiting import until, until_async
 
 pytestmark = pytest.mark.anyio
@@ -45,7 +48,9 @@ class Ready:
 async def gateway(
     upstream: Upstream, engine: httpx.AsyncClient, view: EngineView, pool: Pool
 ) -> AsyncIterator[openai.AsyncOpenAI]:
-    served = create_app(upstream, engine, view, pool=pool)
+    metrics = Metrics()
+    fleet = Fleet((replica_at(upstream, engine, view, metrics, pool=pool),))
+    served = create_app(fleet, metrics)
     listening = bind("127.0.0.1", 0)
     listener = make_listener(served.app)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"

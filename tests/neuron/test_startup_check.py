@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import httpx
 import pytest
 
 from neuron.errors import LaunchError
+from neuron.stacks.capabilities import Feature
 from neuron.startup_check import TOKENS, check_engine
 
 pytestmark = pytest.mark.anyio
@@ -21,13 +22,13 @@ def answer_with(chosen: float, *, tokens: int = TOKENS) -> httpx.Response:
     return httpx.Response(200, json={"choices": [{"logprobs": logprobs}]})
 
 
-async def check(answer: Answer) -> None:
+async def check(answer: Answer, lacks: Collection[Feature] = ()) -> None:
     def fake_engine(request: httpx.Request) -> httpx.Response:
         return answer(json.loads(request.content))
 
     transport = httpx.MockTransport(fake_engine)
     async with httpx.AsyncClient(transport=transport, base_url="http://engine") as client:
-        await check_engine(client, "local")
+        await check_engine(client, "local", lacks)
 
 
 async def test_a_sane_engine_passes_greedy_and_sampled() -> None:
@@ -69,5 +70,44 @@ async def test_an_engine_that_dies_is_named() -> None:
 
 @pytest.mark.parametrize("body", ["{}", '{"choices": []}', "nonsense"])
 async def test_an_answer_that_is_no_completion_is_caught(body: str) -> None:
-    with pytest.raises(LaunchError, match="log-probabilities"):
+    with pytest.raises(LaunchError, match="no completion"):
         await check(lambda _: httpx.Response(200, text=body))
+
+
+async def test_an_answer_without_log_probabilities_is_caught() -> None:
+    with pytest.raises(LaunchError, match="log-probabilities"):
+        await check(lambda _: httpx.Response(200, json={"choices": [{"text": "x"}]}))
+
+
+def counted(tokens: int, text: str = " 6") -> httpx.Response:
+    usage = {"completion_tokens": tokens}
+    return httpx.Response(200, json={"choices": [{"text": text}], "usage": usage})
+
+
+GREEDY_ONLY: tuple[Feature, ...] = ("sampling", "logprobs")
+
+
+async def test_an_engine_is_not_asked_for_what_it_lacks() -> None:
+    seen: list[dict[str, Any]] = []
+
+    def answer(body: dict[str, Any]) -> httpx.Response:
+        seen.append(body)
+        return counted(TOKENS)
+
+    await check(answer, GREEDY_ONLY)
+    (asked,) = seen
+    assert asked["temperature"] == 0
+    assert "logprobs" not in asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (counted(3), "3 tokens instead of 16"),
+        (counted(TOKENS, text=""), "no text"),
+        (httpx.Response(200, json={"choices": [{"text": "x"}]}), "no usage"),
+    ],
+)
+async def test_without_logprobs_the_tokens_are_counted(answer: httpx.Response, says: str) -> None:
+    with pytest.raises(LaunchError, match=says):
+        await check(lambda _: answer, GREEDY_ONLY)

@@ -194,3 +194,42 @@ def test_unseeded_requests_differ_and_follow_the_engines_seed() -> None:
 
     assert len(set(first_tokens(1))) > 1
     assert first_tokens(1) == first_tokens(1) != first_tokens(2)
+
+
+class WatchedPace(FullPace):
+    def __init__(self) -> None:
+        super().__init__(LIMITS)
+        self.accounts: list[tuple[str, int, int]] = []
+        self.steps: list[tuple[int, int, float]] = []
+        self.forgotten: list[str] = []
+
+    def took(self, rows: int, sequences: int, seconds: float) -> None:
+        self.steps.append((rows, sequences, seconds))
+
+    def accepted(self, request_id: str, drafted: int, accepted: int) -> None:
+        self.accounts.append((request_id, drafted, accepted))
+
+    def forget(self, request_id: str) -> None:
+        self.forgotten.append(request_id)
+
+
+def test_the_pace_hears_what_became_of_each_step() -> None:
+    pace, seconds = WatchedPace(), iter(float(i * i) for i in range(20))
+    runner = Runner(ToyFused(LIMITS), LIMITS, pace, clock=lambda: next(seconds))
+    hot = Sampling(temperature=1.2, seed=6)
+    runner.run(Batch(arrivals=[Arrival("a", [1, 2], GREEDY), Arrival("b", [3], hot)]))
+    runner.decide()
+    assert pace.accounts == []
+    expected: list[tuple[str, int, int]] = []
+    for drafts in ({"a": 3, "b": 3}, {"a": 3, "b": 1}, {"a": 0, "b": 0}, {"b": 2}):
+        runner.run(Batch(drafts=drafts))
+        expected += [
+            (one.request_id, drafts[one.request_id], len(one.tokens) - 1)
+            for one in runner.decide()
+            if drafts[one.request_id]
+        ]
+    assert pace.accounts == expected
+    assert len({accepted for _, _, accepted in expected}) > 1
+    assert pace.steps == [(4, 2, 1.0), (4, 2, 5.0), (1, 2, 9.0), (4, 1, 13.0)]
+    runner.run(Batch(finished={"a"}))
+    assert pace.forgotten == ["a"]

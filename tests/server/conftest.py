@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,18 @@ import anyio
 import httpx
 import pytest
 
-from server.app import Gateway, create_app
+from server.app import Gateway, Limits, create_app
 from server.defaults import HEADER_TIMEOUT_S
-from server.engine_status import EngineStatus
+from server.keys import KeyRing
 from server.listener import KEEP_ALIVE_S, Listener, bind, make_listener
+from server.metrics import Metrics
+from server.pools.fleet import Fleet
+from server.quotas import Quotas
 from server.timeouts import Timeouts
 from server.upstream_http import http_upstream
+from server.usage import Pool
 from tests.server.fake_engine import MODEL, FakeEngine, fake_engine
+from tests.server.replicas import FakeView, replica_at
 from tests.server.waiting import WAIT_S
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -33,14 +38,6 @@ def documented() -> dict[str, int]:
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """The loop that the gateway runs on."""
     return "asyncio", {"use_uvloop": True}
-
-
-@dataclass
-class FakeView:
-    """An engine's state, as a test says it is."""
-
-    status: EngineStatus = field(default_factory=lambda: EngineStatus("ready"))
-    retry_after_s: float = 12.0
 
 
 @dataclass
@@ -68,25 +65,39 @@ class Running:
 async def running(
     upstream: str,
     *,
+    pool: Pool = "speculative",
     keep_alive_s: int = KEEP_ALIVE_S,
     head_timeout_s: float = HEADER_TIMEOUT_S,
-    **options: Any,  # noqa: ANN401
+    keys: KeyRing | None = None,
+    quotas: Quotas | None = None,
+    **limits: Any,  # noqa: ANN401
 ) -> AsyncIterator[Running]:
-    view = FakeView()
-    connect_s = options.get("timeouts", Timeouts()).connect
+    view, metrics = FakeView(), Metrics()
+    timeouts = limits.get("timeouts", Timeouts())
     async with (
-        http_upstream(upstream, connect_s=connect_s) as connection,
+        http_upstream(upstream, connect_s=timeouts.connect) as connection,
         httpx.AsyncClient(base_url=upstream, trust_env=False) as client,
     ):
-        gateway = create_app(connection, client, view, **options)
-        listening = bind("127.0.0.1", 0)
-        listener = make_listener(gateway.app, keep_alive_s, head_timeout_s)
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(listener.serve, [listening])
-            async with httpx.AsyncClient(base_url=url, timeout=WAIT_S, trust_env=False) as http:
-                yield Running(gateway, listener, url, http, view)
-            listener.should_exit = True
+        replica = replica_at(connection, client, view, metrics, pool=pool, timeouts=timeouts)
+        gateway = create_app(
+            Fleet((replica,)), metrics, limits=Limits(**limits), keys=keys, quotas=quotas
+        )
+        async with served(gateway, keep_alive_s, head_timeout_s) as it:
+            yield Running(gateway, *it, view)
+
+
+@asynccontextmanager
+async def served(
+    gateway: Gateway, keep_alive_s: int = KEEP_ALIVE_S, head_timeout_s: float = HEADER_TIMEOUT_S
+) -> AsyncIterator[tuple[Listener, str, httpx.AsyncClient]]:
+    listening = bind("127.0.0.1", 0)
+    listener = make_listener(gateway.app, keep_alive_s, head_timeout_s)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, [listening])
+        async with httpx.AsyncClient(base_url=url, timeout=WAIT_S, trust_env=False) as http:
+            yield listener, url, http
+        listener.should_exit = True
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """A fake engine as a process: `fake_child.py PORT [MODE]`.
 
 MODE `crash` ends at once with code 3, `deaf` ignores SIGTERM, `fork` leaves a child of its
-own that outlives it. It answers /health, /v1/models and the start-up completions.
+own that outlives it, `hold` keeps every chat waiting until POST /release. It answers /health,
+/v1/models, the start-up completions, and GET /waiting with how many chats wait.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -24,11 +26,25 @@ LAST = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
 class FakeHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    holding = False
+    waiting = 0
+    lock = threading.Lock()
+    released = threading.Event()
+
     def do_GET(self) -> None:
+        if self.path == "/waiting":
+            self._answer({"waiting": FakeHandler.waiting})
+            return
         self._answer({"data": [{"id": "fake"}]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path == "/release":
+            self.released.set()
+        elif self.holding and self.path.endswith("/chat/completions"):
+            with self.lock:
+                FakeHandler.waiting += 1
+            self.released.wait()
         if not body.get("stream"):
             self._answer(COMPLETION)
             return
@@ -73,6 +89,7 @@ def main(port: int, mode: str = "") -> None:
         sys.stderr.flush()
         time.sleep(600)
         os._exit(0)
+    FakeHandler.holding = mode == "hold"
     server = ThreadingHTTPServer(("127.0.0.1", port), FakeHandler)
     server.daemon_threads = True
     server.serve_forever()

@@ -267,7 +267,8 @@ async def test_why_a_remote_engine_is_not_ready_is_said_once_for_each_cause(
         engine.models = MODELS
         assert "start-up request with HTTP 500: " in await next_line(running.process)
         async with httpx.AsyncClient(base_url=running.url, timeout=WAIT_S, trust_env=False) as http:
-            reason = (await http.get("/health/ready")).json()["engine"]["reason"]
+            pools = (await http.get("/health/ready")).json()["pools"]
+            reason = pools["speculative"]["replicas"]["engine"]["reason"]
             assert reason == "the engine failed its start-up check"
             engine.script = answer_checked
             assert await next_line(running.process) == "engine: ready\n"

@@ -9,7 +9,6 @@ import pytest
 from server.engine_status import EngineState, EngineStatus
 from server.errors import Code
 from server.metrics import Metrics
-from server.settings import options_table
 from tests.server.conftest import CHAT, DOCS, Running, chat, documented
 from tests.server.fake_engine import FakeEngine
 
@@ -22,8 +21,9 @@ async def test_not_ready(gateway: Running, engine: FakeEngine, state: EngineStat
     assert ready.status_code == 503
     assert ready.headers["retry-after"] == "12"
     assert ready.json()["status"] == state
-    assert ready.json()["engine"]["crash_loop"] == (state == "failed")
-    assert ready.json()["engine"]["reason"] == "it ended with code 3"
+    replica = ready.json()["pools"]["speculative"]["replicas"]["engine"]
+    assert replica["crash_loop"] == (state == "failed")
+    assert replica["reason"] == "it ended with code 3"
     for answer in (
         await gateway.http.post(CHAT, json=chat()),
         await gateway.http.get("/v1/models"),
@@ -62,11 +62,7 @@ async def test_models_show_no_paths(gateway: Running) -> None:
 
 
 def test_docs_list_every_metric() -> None:
-    assert Metrics("plain").table() in (DOCS / "metrics.md").read_text()
-
-
-def test_docs_list_every_option() -> None:
-    assert options_table() in (DOCS / "gateway.md").read_text()
+    assert Metrics().table.render() in (DOCS / "metrics.md").read_text()
 
 
 def test_docs_list_every_code() -> None:
@@ -87,12 +83,12 @@ async def test_an_engine_that_lists_no_models_is_503(
 
 
 def test_crash_loop_is_a_metric() -> None:
-    metrics = Metrics("plain")
-    metrics.engine_changed(EngineStatus("failed", restarts=4))
-    sample = metrics.registry.get_sample_value
-    assert sample("specserve_engine_crash_loop") == 1
-    assert sample("specserve_engine_state", {"state": "failed"}) == 1
-    assert sample("specserve_engine_state", {"state": "ready"}) == 0
-    assert sample("specserve_engine_restarts_total") == 4
-    metrics.engine_changed(EngineStatus("failed", restarts=5))
-    assert sample("specserve_engine_restarts_total") == 5
+    metrics = Metrics()
+    metrics.fleet.engine_changed("a", EngineStatus("failed", restarts=4))
+    sample = metrics.table.registry.get_sample_value
+    assert sample("specserve_engine_crash_loop", {"replica": "a"}) == 1
+    assert sample("specserve_engine_state", {"replica": "a", "state": "failed"}) == 1
+    assert sample("specserve_engine_state", {"replica": "a", "state": "ready"}) == 0
+    assert sample("specserve_engine_restarts_total", {"replica": "a"}) == 4
+    metrics.fleet.engine_changed("a", EngineStatus("failed", restarts=5))
+    assert sample("specserve_engine_restarts_total", {"replica": "a"}) == 5

@@ -138,6 +138,7 @@ async def test_no_orphans_after_the_parent_is_killed(tmp_path: Path) -> None:
     with parent_of_an_engine(log) as parent:
         assert parent.stdout is not None
         printed = await anyio.to_thread.run_sync(parent.stdout.readline)
+        await until(lambda: "worker " in log.read_text())
         worker = log.read_text().split("worker ")[1].split()[0]
         pids = [int(pid) for pid in (*printed.split(), worker)]
         assert len(pids) == 3

@@ -44,8 +44,26 @@ async def exchange(gateway: Running, *pieces: bytes) -> httpx.Response:
         [POST + b"content-length: 2\r\ncontent-length: 3\r\n\r\n{}"],
         [POST + b"transfer-encoding: chunked\r\n\r\n", b"zz\r\n{}\r\n"],
         [b"GET /v1/models?q=\xff HTTP/1.1\r\nhost: x\r\n\r\n"],
+        [b"GET /v1/models HTTP/1.1\r\n\r\n"],
+        [GET + b"host: y\r\n\r\n"],
+        [POST + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n{}"],
+        [GET + b" folded: x\r\n\r\n"],
+        [b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n"],
+        [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
     ],
-    ids=["nonsense", "length", "two lengths", "chunk", "query"],
+    ids=[
+        "nonsense",
+        "length",
+        "two lengths",
+        "chunk",
+        "query",
+        "no host",
+        "two hosts",
+        "length and chunks",
+        "folded",
+        "proxy",
+        "http 2",
+    ],
 )
 async def test_what_is_no_http_is_400(gateway: Running, pieces: list[bytes]) -> None:
     answer = await exchange(gateway, *pieces)
@@ -158,3 +176,35 @@ async def test_what_follows_a_request_does_not_end_up_in_its_answer(gateway: Run
     stream, _, after = answer.content.partition(b"0\r\n\r\n")
     assert stream.rstrip().endswith(b"data: [DONE]")
     assert after.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_requests_sent_at_once_are_answered_in_their_order(gateway: Running) -> None:
+    request = b"%b %b HTTP/1.1\r\nhost: x\r\n%b\r\n"
+    body = json.dumps(chat(stream=True)).encode()
+    length = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
+    first = request % (b"POST", CHAT.encode(), length) + body
+    upgrade = b"connection: upgrade\r\nupgrade: h2c\r\n"
+    second = request % (b"GET", b"/v1/models", upgrade)
+    last = request % (b"GET", b"/v1/nothing", b"connection: close\r\n")
+    answer = await exchange(gateway, first + second + last)
+    assert answer.status_code == 200
+    stream, models, nothing = answer.content.split(b"HTTP/1.1 ")
+    assert stream.endswith(b"0\r\n\r\n")
+    assert models.startswith(b"200 ")
+    assert nothing.startswith(b"404 ")
+
+
+async def test_what_follows_a_body_is_no_header(gateway: Running, engine: FakeEngine) -> None:
+    body = json.dumps(chat()).encode()
+    head = POST + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    trailer = b"0\r\nx-request-id: late\r\n\r\n"
+    answer = await exchange(gateway, head + b"%x\r\n%b\r\n" % (len(body), body) + trailer)
+    assert answer.status_code == 200
+    assert answer.headers["x-request-id"] != "late"
+    assert engine.wires[0].body == body
+
+
+async def test_trailers_without_bound_end_the_connection(gateway: Running) -> None:
+    head = POST + b"transfer-encoding: chunked\r\n\r\n0\r\nx-big: "
+    answer = await exchange(gateway, head, b"a" * 3_000_000)
+    assert answer.status_code == 431

@@ -209,7 +209,7 @@ def test_what_is_published_to_after_the_verdict_is_left_alone(tmp_path: Path) ->
 def test_weights_stay_while_an_artefact_needs_them_or_may_need_them(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
     made = {}
-    for name in ("old", "needed", "new"):
+    for name in ("old", "target", "draft", "new"):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "config.json").write_text(f'{{"n": "{name}"}}')
@@ -217,7 +217,9 @@ def test_weights_stay_while_an_artefact_needs_them_or_may_need_them(tmp_path: Pa
         publish(store, folder, made[name])
         aged(tmp_path / "store" / "weights" / made[name].id, timedelta(days=90))
     aged(tmp_path / "store" / "weights" / made["new"].id, timedelta(days=40))
-    folder, compiled = artefact(tmp_path / "a", name="p", target=made["needed"].model)
+    folder, compiled = artefact(
+        tmp_path / "a", name="p", target=made["target"].model, draft=made["draft"].model
+    )
     publish(store, folder, compiled)
     prune = ("prune", "--kind", "weights", "--store", store.address)
 
@@ -237,5 +239,5 @@ def test_weights_stay_while_an_artefact_needs_them_or_may_need_them(tmp_path: Pa
 
     store.replace(place, whole)
     said = cli("artefacts", *prune, "--yes").communicate()[0]
-    assert kept() == {made["needed"].id, made["new"].id}
+    assert kept() == {made[name].id for name in ("target", "draft", "new")}
     assert "an artefact is compiled for it" in said

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from neuron.plugin.activation import VARIABLE
 from neuron.plugin.build import Facts
 from neuron.plugin.fused import Limits
 from neuron.plugin.refusals import Terms
-from neuron.plugin.terms import COMPILED, OPTIONS, TELLS_ACCEPTANCE, facts, terms
+from neuron.plugin.terms import BLOCK_SIZE, COMPILED, OPTIONS, TELLS_ACCEPTANCE, facts, terms
 from tests.plugin.models import DRAFT, TARGET, Plain, prompts
 
 K = 5
@@ -161,6 +162,48 @@ def test_more_requests_than_slots_are_plain_greedy_generation(loop: Loop, plain:
     assert all(plain.explains(prompt, loop.tokens[name]) for name, prompt in chosen.items())
     assert sum(stats.num_accepted_tokens for stats in loop.stats) > 0
     assert {stats.num_spec_tokens for stats in loop.stats} == {K}
+    assert {stats.num_draft_tokens / stats.num_drafts for stats in loop.stats} == {K}
+
+
+def test_there_are_blocks_for_every_slot_to_its_end(loop: Loop) -> None:
+    per_slot = -(-(COMPILED_LEN - K) // BLOCK_SIZE)
+    # One more is vLLM's null block.
+    assert loop.config.cache_config.num_gpu_blocks == SLOTS * per_slot + 1
+
+
+def test_a_step_without_drafts_has_no_counts(loop: Loop) -> None:
+    loop.add("drafted", prompts(1, "sql")[0])
+    loop.turn()
+    loop.told.clear()
+    loop.turn()
+    loop.scheduler.requests["drafted"].spec_token_ids = []
+    loop.turn()
+    first, second = loop.told
+    assert (first["drafted"], second) == (K, None)
+    loop.run()
+
+
+def test_what_vllm_refuses_beside_drafts_is_let_through(loop: Loop) -> None:
+    from vllm.sampling_params import SamplingParams
+    from vllm.v1.engine.input_processor import InputProcessor
+
+    validate = InputProcessor._validate_supported_sampling_params
+    asked = SamplingParams(min_p=0.1, min_tokens=2, logit_bias={5: 1.0})
+    processor = SimpleNamespace(vllm_config=loop.config)
+    validate(processor, asked)
+    with pytest.raises(ValueError, match="not yet supported with speculative decoding"):
+        validate.__wrapped__(processor, asked)
+
+
+def test_the_platform_says_why_it_refuses(loop: Loop) -> None:
+    from vllm.platforms import current_platform
+    from vllm.sampling_params import SamplingParams
+
+    current_platform.check_and_update_config(loop.config)
+    with pytest.raises(ValueError, match="prompt has 301 tokens"):
+        current_platform.validate_request(
+            None, SamplingParams(max_tokens=1), {"prompt_token_ids": [5] * 301}
+        )
 
 
 def test_counts_leave_only_for_a_server_that_takes_them_out(loop: Loop) -> None:
