@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bench.auto.pace import pace, pace_ratio, sums
 from bench.auto.replay import (
     Always,
     Auto,
@@ -21,13 +22,12 @@ from bench.auto.replay import (
     prompt_of,
 )
 from bench.auto.timings import Timings
-from bench.stats import CONFIDENCE, MIN_PROMPTS, Estimate, Floats, Indices, interval
+from bench.stats import CONFIDENCE, Estimate, Floats
 
 LEARNT_AFTER = 0.5
 """Share of a stream after which its classes count as learnt."""
 STRATEGIES = ("all plain", "all speculative", "oracle by class", "oracle by prompt", "auto")
 SHARE_POINTS = 30
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -139,41 +139,19 @@ def _workload_rows(tally: _Tally, seed: int) -> Iterator[WorkloadRow]:
         mine = [one for one in later if one.drawn.asked.workload == workload]
         spent = {name: tally.by_workload[name, workload] for name in STRATEGIES}
         plain, speculative, auto = (
-            _sums(spent[name]) for name in ("all plain", "all speculative", "auto")
+            sums((one.ms, one.tokens) for one in spent[name])
+            for name in ("all plain", "all speculative", "auto")
         )
         yield WorkloadRow(
             workload=workload,
             structured=mine[0].drawn.asked.structured,
-            plain=_ms_per_token(plain),
-            speculative=_ms_per_token(speculative),
-            auto=_ms_per_token(auto),
-            auto_over_plain=_ratio(auto, plain, seed),
+            plain=pace(plain),
+            speculative=pace(speculative),
+            auto=pace(auto),
+            auto_over_plain=pace_ratio(auto, plain, seed),
             speculative_share=_share(mine, lambda one: one.pool == "speculative"),
             explored_share=_share(mine, lambda one: one.explored),
         )
-
-
-def _sums(spent: Sequence[Spent]) -> Floats:
-    """(streams, 2): milliseconds, tokens."""
-    return np.array([(one.ms, one.tokens) for one in spent])
-
-
-def _ms_per_token(sums: Floats) -> float:
-    ms, tokens = sums.sum(axis=0)
-    return float(ms / tokens)
-
-
-def _ratio(upper: Floats, lower: Floats, seed: int) -> Estimate:
-    """Of their ms per token; a resample draws streams."""
-    if len(upper) < MIN_PROMPTS:
-        value = _ms_per_token(upper) / _ms_per_token(lower)
-        return Estimate(value, math.nan, math.nan)
-
-    def statistic(drawn: Sequence[Indices]) -> Floats:
-        above, below = (sums[drawn[0]].sum(axis=-2) for sums in (upper, lower))
-        return np.asarray((above[..., 0] / above[..., 1]) / (below[..., 0] / below[..., 1]))
-
-    return interval([len(upper)], statistic, seed, RESAMPLES)
 
 
 def _share(served: Sequence[Served], is_one: Callable[[Served], bool]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from io import StringIO
 
@@ -17,17 +17,25 @@ from bench.report import WIDTH
 from bench.stats import Estimate
 
 
-def render_outcomes(timings: Timings, outcomes: Sequence[Outcome]) -> str:
+def render(parts: Iterable[str | Table]) -> str:
     sink = StringIO()
     console = Console(file=sink, width=WIDTH, color_system=None, highlight=False, markup=False)
-    for outcome in outcomes:
-        console.print(f"\n{title(outcome)}: ms per token, from request to last token")
-        console.print(_strategies(outcome))
-        console.print("the later half, by workload")
-        console.print(_workloads(outcome))
-    for line in _notes(timings, outcomes[0]):
-        console.print(line, soft_wrap=True)
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, str))
     return "\n".join(line.rstrip() for line in sink.getvalue().splitlines()).strip("\n") + "\n"
+
+
+def render_outcomes(timings: Timings, outcomes: Sequence[Outcome]) -> str:
+    return render(_parts(timings, outcomes))
+
+
+def _parts(timings: Timings, outcomes: Sequence[Outcome]) -> Iterator[str | Table]:
+    for outcome in outcomes:
+        yield f"\n{title(outcome)}: ms per token, from request to last token"
+        yield _strategies(outcome)
+        yield "the later half, by workload"
+        yield _workloads(outcome)
+    yield from _notes(timings, outcomes[0])
 
 
 def outcomes_json(timings: Timings, outcomes: Sequence[Outcome]) -> str:
@@ -46,44 +54,44 @@ def title(outcome: Outcome) -> str:
 
 
 def _strategies(outcome: Outcome) -> Table:
-    table = _table("strategy", "whole stream", "over the oracle", "later half", "over the oracle")
+    found = table("strategy", "whole stream", "over the oracle", "later half", "over the oracle")
     for row in outcome.rows:
-        table.add_row(
+        found.add_row(
             row.strategy,
-            _estimate(row.whole, 1),
-            _estimate(row.over_oracle, 3),
-            _estimate(row.learnt, 1),
-            _estimate(row.learnt_over_oracle, 3),
+            estimate(row.whole, 1),
+            estimate(row.over_oracle, 3),
+            estimate(row.learnt, 1),
+            estimate(row.learnt_over_oracle, 3),
         )
-    return table
+    return found
 
 
 def _workloads(outcome: Outcome) -> Table:
-    table = _table(
+    found = table(
         "workload", "plain", "speculative", "auto",
         "auto / plain [95 %]", "on speculative", "explored",
     )  # fmt: skip
     for row in outcome.workloads:
-        table.add_row(
+        found.add_row(
             row.workload if row.structured else f"{row.workload} (open)",
             f"{row.plain:.1f}",
             f"{row.speculative:.1f}",
             f"{row.auto:.1f}",
-            _estimate(row.auto_over_plain, 3),
+            estimate(row.auto_over_plain, 3),
             f"{row.speculative_share:.1%}",
             f"{row.explored_share:.1%}",
         )
-    return table
+    return found
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+def table(*columns: str) -> Table:
+    found = Table(box=SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    return table
+        found.add_column(column, justify="right" if number else "left")
+    return found
 
 
-def _estimate(estimate: Estimate, digits: int) -> str:
+def estimate(estimate: Estimate, digits: int) -> str:
     low, high = f"{estimate.low:.{digits}f}", f"{estimate.high:.{digits}f}"
     return f"{estimate.value:.{digits}f} [{low}, {high}]"
 

@@ -1,20 +1,27 @@
-"""`bench auto`: the policy of the gateway on recorded timings."""
+"""`bench auto`: the policy of the gateway, on recorded timings and live."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
+from bench.auto.live import LiveSettings, run_live
+from bench.auto.live_report import live_json, render_live
 from bench.auto.outcome import replay
 from bench.auto.plot import draw_outcomes
 from bench.auto.replay import Mix
 from bench.auto.report import outcomes_json, render_outcomes
 from bench.auto.timings import Timings, read_timings, timings_of
 from bench.commands.shared import EPILOG
+from bench.edge import run_until_done
 from bench.errors import UsageProblemError
+from bench.models import check_models
 from bench.option_types import Levels
-from bench.options import check_plot, plot_option
+from bench.options import check_plot, chosen_pair, pair_options, plot_option
+from bench.progress import teller
+from bench.setup import Setup
 from bench.storage import read
 
 
@@ -109,3 +116,51 @@ def _chosen_levels(timings: Timings, asked: tuple[int, ...] | None) -> list[tupl
                 f"--concurrency {level} was not recorded: choose from {recorded}."
             )
     return [asked]
+
+
+@auto.command(epilog=EPILOG)
+@pair_options
+@click.option(
+    "--learn",
+    default=150,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Requests in auto before anything is compared.",
+)
+@click.option(
+    "--requests",
+    default=60,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Requests that are then sent in auto, on and off.",
+)
+@click.option(
+    "--open-share",
+    default=0.5,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Of the requests that are open-ended.",
+)
+@click.option("--max-tokens", default=320, show_default=True, type=click.IntRange(2))
+@click.option("--seed", default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="All answers and the table as JSON.")
+@click.pass_context
+def live(ctx: click.Context, /, **_: object) -> None:
+    """The real gateway in auto over both engines, against on and off."""
+    params, setup = ctx.params, ctx.ensure_object(Setup)
+    pair = chosen_pair(params)
+    check_models(pair, params)
+    settings = LiveSettings(
+        learn=params["learn"],
+        requests=params["requests"],
+        open_share=params["open_share"],
+        max_tokens=params["max_tokens"],
+        seed=params["seed"],
+    )
+    with teller() as tell:
+        found = run_until_done(
+            run_live(pair, settings, tell.say, start=setup.start, watch_s=setup.watch_s)
+        )
+    click.echo(
+        json.dumps(live_json(found)) + "\n" if params["as_json"] else render_live(found), nl=False
+    )
