@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
+from bench.commands.auto import auto
 from bench.commands.explain import explain
 from bench.commands.overhead import overhead
 from bench.commands.report import report
@@ -120,7 +121,7 @@ def _source(params: Mapping[str, Any]) -> Urls | Pair | None:
     return None
 
 
-for command in (report, overhead, sweep, steps, size, explain):
+for command in (report, overhead, sweep, steps, size, explain, auto):
     cli.add_command(command)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from server.errors import invalid
 from server.pools.needs import Needs, needs_of
-from server.pools.policy import TrafficClass
+from server.speculation import TrafficClass
 
 Mode = Literal["auto", "on", "off"]
 MODES: tuple[Mode, ...] = get_args(Mode)

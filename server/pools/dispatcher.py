@@ -124,14 +124,17 @@ class Dispatcher:
                 self._failed(replica, error)
                 raise
             self._succeeded(replica, lease)
-        if lease.tokens:
+        # Of several answers at once nobody waits for one token at a time.
+        if lease.tokens is not None and request.choices == 1:
             self.policy.observed(
                 request.ask.traffic,
                 replica.pool,
-                replica=replica.name,
-                tokens=lease.tokens,
+                replica=f"{replica.name}/{replica.starts}",
+                tokens=lease.tokens.completion,
                 seconds=lease.seconds,
                 load=load,
+                prompt_tokens=lease.tokens.prompt,
+                first_s=lease.first_s,
             )
 
     def _failed(self, replica: Replica, error: ApiError) -> None:
@@ -143,7 +146,7 @@ class Dispatcher:
 
     def _succeeded(self, replica: Replica, lease: Lease) -> None:
         self.metrics.fleet.replica_answered(replica.pool, replica.name, "ok")
-        tokens = lease.tokens or 0
+        tokens = lease.tokens.completion if lease.tokens else 0
         pace = lease.seconds / tokens if tokens >= MEASURED_TOKENS else None
         self.ejector.succeeded(replica.record, pace, self._records())
 
