@@ -1,19 +1,18 @@
-"""A streamed completion: the request that is sent and the reply that its reads amount to.
+"""A streamed completion: the request. What comes back is read in bench/reply.py, later:
 
-`send` only stamps. `read_reply` parses, later: parsing one stream would delay another's stamps.
+parsing one stream would delay another's stamps.
 """
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import h11
 
-from bench.record import Arm, Chunk, Reply, Speculation
-from bench.sse import EventSplitter
+from bench.record import Arm
 from bench.wire import DEFAULT_LIMITS, Address, Clock, Exchange, Limits, exchange
 
 
@@ -63,7 +62,7 @@ def body(model: str, call: Call) -> dict[str, Any]:
         "max_tokens": call.max_tokens,
         "temperature": call.temperature,
         "stream": True,
-        "stream_options": {"include_usage": True},
+        "stream_options": {"include_usage": True, "continuous_usage_stats": True},
         "return_token_ids": True,
         "cache_salt": call.salt,
     }
@@ -95,113 +94,3 @@ def _request(address: Address, target: Target, call: Call) -> bytes:
         )
     )
     return (head or b"") + (connection.send(h11.Data(data=payload)) or b"")
-
-
-@dataclass
-class _Draft:
-    """A reply while its events are read."""
-
-    status: int = 0
-    chunks: list[Chunk] = field(default_factory=list)
-    usage: Mapping[str, Any] | None = None
-    speculation: Speculation | None = None
-    finish_reason: str | None = None
-    error: str | None = None
-    done: bool = False
-
-    def problem(self, transport: str | None) -> str | None:
-        """The first thing that makes the reply unusable."""
-        counted = sum(len(chunk.token_ids) for chunk in self.chunks)
-        promised = None if self.usage is None else self.usage.get("completion_tokens")
-        checks = (
-            (transport is not None, transport),
-            (self.error is not None, self.error),
-            (self.status != 200, f"HTTP status {self.status}"),
-            (not self.done, "the stream ended without [DONE]"),
-            (self.finish_reason is None, "no finish_reason"),
-            (promised is None, "no usage in the stream"),
-            (not counted, "no tokens"),
-            (counted != promised, f"{counted} tokens in chunks, {promised} in usage"),
-        )
-        return next((text for failed, text in checks if failed), None)
-
-
-def read_reply(done: Exchange) -> Reply:
-    """Usable or not: what is wrong with it is in its `problem`."""
-    draft = _Draft()
-    error = done.problem
-    try:
-        for index, data in _events(done, draft):
-            _take(draft, data, done.reads[index].at_ns - done.sent_ns, index)
-    except h11.RemoteProtocolError as fault:
-        error = error or f"broken HTTP: {fault}"
-    except (ValueError, KeyError, TypeError, AttributeError) as fault:
-        error = error or f"unreadable event: {fault!r}"
-    usage = draft.usage or {}
-    return Reply(
-        status=draft.status,
-        chunks=tuple(draft.chunks),
-        reads=len(done.reads),
-        ended_ns=done.ended_ns - done.sent_ns,
-        prompt_tokens=usage.get("prompt_tokens"),
-        completion_tokens=usage.get("completion_tokens"),
-        finish_reason=draft.finish_reason,
-        speculation=draft.speculation,
-        problem=draft.problem(error),
-    )
-
-
-def _events(done: Exchange, draft: _Draft) -> Iterator[tuple[int, bytes]]:
-    """The data of each event with the index of the read that completed it."""
-    connection = h11.Connection(h11.CLIENT)
-    connection.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
-    connection.send(h11.EndOfMessage())
-    splitter = EventSplitter()
-    refusal = bytearray()
-    ended = False
-    for index, read in enumerate(done.reads):
-        connection.receive_data(read.data)
-        while not ended:
-            event = connection.next_event()
-            if isinstance(event, h11.Response):
-                draft.status = event.status_code
-            elif isinstance(event, h11.Data) and draft.status == 200:
-                for data in splitter.feed(bytes(event.data)):
-                    yield index, data
-            elif isinstance(event, h11.Data):
-                refusal += event.data
-            elif isinstance(event, h11.EndOfMessage):
-                ended = True
-            else:
-                break
-    if refusal:
-        draft.error = f"HTTP status {draft.status}: {refusal.decode(errors='replace')[:300]}"
-
-
-def _take(draft: _Draft, data: bytes, at_ns: int, read: int) -> None:
-    if data.strip() == b"[DONE]":
-        draft.done = True
-        return
-    event = json.loads(data)
-    if "error" in event:
-        draft.error = f"error in the stream: {json.dumps(event['error'])[:300]}"
-        return
-    draft.usage = event.get("usage") or draft.usage
-    spoken = (event.get("metrics") or {}).get("speculative_decoding")
-    if spoken is not None:
-        draft.speculation = _speculation(spoken)
-    for choice in event.get("choices") or ():
-        tokens, text = choice.get("token_ids") or (), choice.get("text") or ""
-        draft.finish_reason = choice.get("finish_reason") or draft.finish_reason
-        if tokens or text:
-            draft.chunks.append(Chunk(at_ns=at_ns, read=read, token_ids=tuple(tokens), text=text))
-
-
-def _speculation(fields: Mapping[str, Any]) -> Speculation:
-    return Speculation(
-        steps=fields["num_spec_steps"],
-        drafted=fields["num_draft_tokens"],
-        accepted=fields["num_accepted_draft_tokens"],
-        per_step_accepted=tuple(fields.get("per_step_accepted") or ()),
-        per_step_drafted=tuple(fields.get("per_step_drafted") or ()),
-    )

@@ -77,7 +77,11 @@ async def launched(
             started = start(plan.command, plan.endpoint, pair.served_model_name, plan.log)
             processes.append(await stack.enter_async_context(started))
         waited = await _all_ready(processes)
-        yield tuple(plan.running(ready_s) for plan, ready_s in zip(plans, waited, strict=True))
+        versions = [await engine_version(plan.endpoint.base_url) for plan in plans]
+        yield tuple(
+            plan.running(ready_s, version)
+            for plan, ready_s, version in zip(plans, waited, versions, strict=True)
+        )
         for plan, process in zip(plans, processes, strict=True):
             if process.returncode is not None:
                 raise EngineFailedError(
@@ -94,7 +98,7 @@ class _Plan:
     command: Command
     log: Path
 
-    def running(self, ready_s: float) -> Running:
+    def running(self, ready_s: float, version: str | None) -> Running:
         url, model = self.endpoint.base_url, self.pair.served_model_name
         return Running(
             Target(self.arm, url, model, log=self.log),
@@ -105,6 +109,7 @@ class _Plan:
                 argv=self.command.argv,
                 env=dict(self.command.env),
                 ready_s=round(ready_s, 2),
+                version=version,
             ),
         )
 
@@ -137,7 +142,21 @@ async def attached(arm: EngineArm, url: str) -> Running:
         raise EngineFailedError(
             f"No engine answers at {url} ({error}); start one or give another URL."
         ) from error
-    return Running(Target(arm, url, model), Launched(arm=arm, url=url, model=model))
+    version = await engine_version(url)
+    return Running(
+        Target(arm, url, model), Launched(arm=arm, url=url, model=model, version=version)
+    )
+
+
+async def engine_version(url: str) -> str | None:
+    """vLLM's answer at /version; `None` where there is none."""
+    try:
+        async with httpx.AsyncClient(timeout=MODELS_TIMEOUT_S, trust_env=False) as http:
+            answer = await http.get(f"{url.rstrip('/')}/version")
+            answer.raise_for_status()
+            return str(answer.json()["version"])
+    except (httpx.HTTPError, ValueError, LookupError, TypeError):
+        return None
 
 
 def free_port() -> int:

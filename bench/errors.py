@@ -10,6 +10,9 @@ EXIT_CODES = {
     4: "an engine or the gateway did not start, or died",
     5: "measured but unusable: output not identical, or a series is missing",
     6: "--require-faster: the structured workloads are not shown to be faster",
+    7: "measured but invalid: the bench itself was the limit",
+    8: "--aa: the plain engine is called different from itself",
+    9: "--require-no-harm: a control is not shown to be unharmed",
     130: "interrupted",
 }
 
@@ -32,3 +35,15 @@ class UnusableError(BenchError):
 
 class NotFasterError(BenchError):
     exit_code = 6
+
+
+class ClientLimitError(BenchError):
+    exit_code = 7
+
+
+class SelfDifferenceError(BenchError):
+    exit_code = 8
+
+
+class HarmError(BenchError):
+    exit_code = 9

@@ -1,53 +1,22 @@
 """The paired experiment: the same prompts on both arms in blocks A B B A, never both at once."""
 
-import asyncio
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-import httpx
-
-from bench.client import Call, Target, read_reply, send
+from bench.client import Call, Target, send
+from bench.counters import growth, scrape
 from bench.errors import EngineFailedError
 from bench.lag import Lag, watched_lag
-from bench.record import Arm, Measured, Prompt, Reply, Settings
+from bench.load import at_once, at_times
+from bench.prompts import Item
+from bench.record import Arm, Block, Measured, Reply, Settings
+from bench.reply import read_reply
+from bench.sending import Sending, Turn
 from bench.wire import DEFAULT_LIMITS, Exchange, Limits
-from bench.workloads import Workload
-from neuron.local.corpus import Example
 
-RENDER_TIMEOUT_S = 30.0
 WARMUP_TOKENS = 32
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Block:
-    arm: Arm
-    repeat: int
-
-
-@dataclass(frozen=True)
-class Item:
-    """A prompt as both arms will get it, with what judges the answer."""
-
-    workload: Workload
-    index: int
-    example: Example
-    tokens: tuple[int, ...]
-
-    def fact(self) -> Prompt:
-        return Prompt(
-            workload=self.workload.name,
-            index=self.index,
-            structured=self.workload.structured,
-            token_ids=self.tokens,
-            phrasing=self.example.phrasing,
-            answer=self.example.answer,
-            temperature=self.workload.temperature,
-        )
 
 
 @dataclass(frozen=True)
@@ -64,8 +33,16 @@ class Step:
 Observer = Callable[[Step], None]
 
 
-def blocks(base: Arm, other: Arm, rounds: int, rng: random.Random) -> list[Block]:
-    """A B B A per round; a coin says who is A. Each arm gets repeats 0, 1, 2, … in order."""
+@dataclass(frozen=True)
+class Sink:
+    """Where what was measured goes, block by block, also of a block that is cut short."""
+
+    request: Callable[[Measured], None]
+    block: Callable[[Block], None]
+
+
+def turns(base: Arm, other: Arm, rounds: int, rng: random.Random) -> list[Turn]:
+    """A B B A per round; a coin says who is A."""
     order: list[Arm] = []
     for _ in range(rounds):
         a, b = (base, other) if rng.random() < 0.5 else (other, base)
@@ -73,39 +50,9 @@ def blocks(base: Arm, other: Arm, rounds: int, rng: random.Random) -> list[Block
     seen: dict[Arm, int] = {base: 0, other: 0}
     plan = []
     for arm in order:
-        plan.append(Block(arm, seen[arm]))
+        plan.append(Turn(arm, seen[arm]))
         seen[arm] += 1
     return plan
-
-
-async def render_prompts(
-    target: Target, workloads: Sequence[Workload], settings: Settings
-) -> list[Item]:
-    """Prompt tokens by the engine's own chat template, taken once and sent to both arms."""
-    async with httpx.AsyncClient(
-        base_url=target.base_url, timeout=RENDER_TIMEOUT_S, trust_env=False
-    ) as http:
-        return [
-            Item(workload, index, example, await _tokenise(http, target, example))
-            for workload in workloads
-            for index, example in enumerate(workload.examples(settings.prompts, settings.seed))
-        ]
-
-
-async def _tokenise(http: httpx.AsyncClient, target: Target, example: Example) -> tuple[int, ...]:
-    body = {"model": target.model, "messages": list(example.messages)}
-    if example.tools:
-        body["tools"] = list(example.tools)
-    try:
-        answer = await http.post("/tokenize", json=body, headers=dict(target.headers))
-        answer.raise_for_status()
-        return tuple(answer.json()["tokens"])
-    except (httpx.HTTPError, ValueError, KeyError) as error:
-        raise EngineFailedError(
-            f"The {target.arm} engine at {target.base_url} did not turn a chat into tokens at "
-            f"/tokenize ({error}); the bench needs a vLLM engine there, not a gateway"
-            f"{target.see_log}."
-        ) from error
 
 
 async def measure(
@@ -113,13 +60,10 @@ async def measure(
     items: Sequence[Item],
     arms: tuple[Target, Target],
     observe: Observer,
-    record: Callable[[Measured], None],
+    sink: Sink,
     limits: Limits = DEFAULT_LIMITS,
 ) -> None:
-    """`arms` are base and other; `record` gets each block's requests when the block has ended.
-
-    Also those of a block that is cut short. Raises EngineFailedError if an engine stops answering.
-    """
+    """`arms` are base and other. Raises EngineFailedError if an engine stops answering."""
     base, other = arms
     targets: Mapping[Arm, Target] = {base.arm: base, other.arm: other}
     rng = random.Random(f"blocks:{settings.seed}")
@@ -131,17 +75,17 @@ async def measure(
             await _warm(settings, items, target, concurrency, count, f"{run}-warm", limits)
         for name in settings.workloads:
             chosen = [item for item in items if item.workload.name == name]
-            plan = blocks(base.arm, other.arm, settings.rounds, rng)
-            for number, block in enumerate(plan):
+            plan = turns(base.arm, other.arm, settings.rounds, rng)
+            for number, turn in enumerate(plan):
                 # This arm was idle while the other ran, and its pages and caches may be gone.
                 salt = f"{run}-settle-{name}-{number}"
                 await _warm(
-                    settings, items, targets[block.arm], concurrency, concurrency, salt, limits
+                    settings, items, targets[turn.arm], concurrency, concurrency or 1, salt, limits
                 )
-                sending = _Sending(
-                    settings, targets[block.arm], concurrency, number, block, limits, run
+                sending = Sending(
+                    settings, targets[turn.arm], concurrency, number, turn, limits, run
                 )
-                await _block(sending, chosen, tick, record)
+                await _block(sending, chosen, tick, sink)
 
 
 def _ticker(observe: Observer, total: int) -> Callable[[str, int, Arm], None]:
@@ -155,86 +99,48 @@ def _ticker(observe: Observer, total: int) -> Callable[[str, int, Arm], None]:
     return tick
 
 
-@dataclass(frozen=True)
-class _Sending:
-    settings: Settings
-    target: Target
-    concurrency: int
-    number: int
-    block: Block
-    limits: Limits
-    run: str
-
-    async def send(self, item: Item) -> Exchange:
-        schema = item.example.schema if self.settings.guided else None
-        salt = f"{self.run}-{item.workload.name}-{item.index}-{self.concurrency}-{self.number}"
-        temperature = item.workload.temperature
-        call = Call(
-            item.tokens, self.settings.max_tokens, salt, schema, temperature,
-            self._seed(item) if temperature else None,
-        )  # fmt: skip
-        return await send(self.target, call, self.limits)
-
-    def _seed(self, item: Item) -> int:
-        """The same on both arms."""
-        parts = (self.settings.seed, item.workload.name, item.index, self.block.repeat)
-        return random.Random(repr(parts)).getrandbits(31)
-
-    def judged(self, item: Item, done: Exchange, lag: Lag) -> Measured:
-        reply = read_reply(done)
-        outcome = item.workload.judge(item.example, reply.text, reply.finish_reason)
-        return Measured(
-            workload=item.workload.name,
-            concurrency=self.concurrency,
-            prompt=item.index,
-            repeat=self.block.repeat,
-            block=self.number,
-            arm=self.target.arm,
-            started_ns=done.sent_ns,
-            client_lag_ms=lag.worst_ms(done.sent_ns, done.ended_ns),
-            reply=reply,
-            valid=outcome.valid and reply.problem is None,
-            exact=outcome.exact and reply.problem is None,
-            reason=outcome.reason,
-        )
-
-
 async def _block(
-    sending: _Sending,
+    sending: Sending,
     items: Sequence[Item],
     tick: Callable[[str, int, Arm], None],
-    record: Callable[[Measured], None],
+    sink: Sink,
 ) -> None:
-    raw: list[tuple[Item, Exchange]] = []
+    raw: list[tuple[Item, Exchange, float]] = []
+    name = items[0].workload.name
 
-    async def one(item: Item) -> None:
-        raw.append((item, await sending.send(item)))
-        tick(item.workload.name, sending.concurrency, sending.target.arm)
+    async def one(item: Item, late_ms: float = 0.0) -> None:
+        raw.append((item, await sending.send(item), late_ms))
+        tick(name, sending.concurrency, sending.target.arm)
 
-    lag = Lag()
+    lag, before = Lag(), await scrape(sending.target)
     try:
+        times = sending.arrivals(name, len(items))
         async with watched_lag() as lag:
-            await _at_once(sending.concurrency, items, one)
+            if times is None:
+                await at_once(sending.concurrency, items, one)
+            else:
+                await at_times(times, items, one)
     finally:
         # Only now: parsing or judging one stream would delay the stamps of another.
-        block = [sending.judged(item, done, lag) for item, done in raw]
-        for measured in sorted(block, key=lambda one: one.started_ns):
-            record(measured)
-    _still_answers(sending.target, [measured.reply for measured in block])
-
-
-async def _at_once(
-    concurrency: int, jobs: Iterable[T], work: Callable[[T], Awaitable[None]]
-) -> None:
-    queue = iter(jobs)
-
-    async def worker() -> None:
-        for job in queue:
-            await work(job)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(concurrency):
-            group.create_task(worker())
+        done = [sending.judged(item, exchange, late, lag) for item, exchange, late in raw]
+        for measured in sorted(done, key=lambda one: one.started_ns):
+            sink.request(measured)
+    replies = [measured.reply for measured in done]
+    tokens = sum(reply.completion_tokens or 0 for reply in replies)
+    sink.block(
+        Block(
+            workload=name,
+            concurrency=sending.concurrency,
+            number=sending.number,
+            arm=sending.target.arm,
+            started_ns=lag.started_ns,
+            ended_ns=lag.ended_ns,
+            client_cpu=lag.cpu,
+            client_stalled=lag.stalled,
+            counters=await growth(sending.target, before, tokens),
+        )
+    )
+    _still_answers(sending.target, replies)
 
 
 async def _warm(
@@ -263,7 +169,7 @@ async def _warm(
         Call(items[index % len(items)].tokens[::-1], tokens, f"{salt}-{concurrency}-{index}")
         for index in range(count)
     ]
-    await _at_once(concurrency, calls, one)
+    await at_once(concurrency or 1, calls, one)
     _still_answers(target, replies)
 
 

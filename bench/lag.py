@@ -1,4 +1,4 @@
-"""Whether the client itself stood still: how late its own event loop ran."""
+"""Whether the client itself stood still: how late its own event loop ran, and what CPU it took."""
 
 import asyncio
 import time
@@ -16,11 +16,26 @@ class Lag:
     """Pairs of when a wake-up came and how late it was, both in ns of the same clock."""
 
     late: list[tuple[int, int]] = field(default_factory=list)
+    started_ns: int = 0
+    ended_ns: int = 0
+    cpu_ns: int = 0
+    """CPU time of the loop's own thread, which is all that stamps."""
 
     def worst_ms(self, start_ns: int, end_ns: int) -> float:
         """The longest time within [start, end] in which nothing could be stamped."""
         hit = (by for at, by in self.late if at >= start_ns and at - by <= end_ns)
         return max(hit, default=0) / 1e6
+
+    @property
+    def stalled(self) -> float:
+        """Share of the time watched in which nothing could be stamped for longer than a period."""
+        long = sum(by for _, by in self.late if by > PERIOD_S * 1e9)
+        return long / max(1, self.ended_ns - self.started_ns)
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds per second."""
+        return self.cpu_ns / max(1, self.ended_ns - self.started_ns)
 
 
 @asynccontextmanager
@@ -28,7 +43,8 @@ async def watched_lag(
     clock: Clock = time.perf_counter_ns, period_s: float = PERIOD_S
 ) -> AsyncIterator[Lag]:
     """Watches the running event loop while the block runs."""
-    lag, last = Lag(), clock()
+    started = last = clock()
+    lag, cpu = Lag(started_ns=started), time.thread_time_ns()
 
     def look() -> None:
         nonlocal last
@@ -48,6 +64,7 @@ async def watched_lag(
         yield lag
     finally:
         look()
+        lag.ended_ns, lag.cpu_ns = last, time.thread_time_ns() - cpu
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

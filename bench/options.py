@@ -8,27 +8,15 @@ import click
 from pydantic import ValidationError
 
 from bench.errors import UsageProblemError
+from bench.option_types import Levels, Times
 from bench.record import Settings
+from bench.settings import OPEN_LOOP, Arrivals, Slo
 from bench.stats import MIN_PROMPTS
 from bench.workloads import choose
 from neuron.pair import Pair, load_pair
 
 PLOT_SUFFIXES = {".png", ".svg", ".pdf"}
 Command = Callable[..., Any]
-
-
-class Levels(click.ParamType[tuple[int, ...]]):
-    """`1,4`: different positive integers."""
-
-    name = "1,4"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        parts = str(value).split(",")
-        if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-            self.fail(f"{value!r} is no list of positive numbers like 1,4.", param, ctx)
-        return tuple(dict.fromkeys(int(part) for part in parts))
 
 
 def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -47,6 +35,22 @@ pair_options = _all(
     click.option("--draft", metavar="MODEL", help="Another draft for the pair."),
     click.option("-k", "--num-draft-tokens", "draft_tokens", type=click.IntRange(1), metavar="K",
                  help="Drafts per step instead of the pair's own number."),
+)  # fmt: skip
+
+
+slo_options = _all(
+    click.option("--slo-ttft", type=Times(), help="A good request's longest TTFT."),
+    click.option("--slo-tpot", type=Times(), help="A good request's longest TPOT."),
+)
+
+load_options = _all(
+    click.option("--rate", type=click.FloatRange(0, min_open=True), metavar="REQUESTS/S",
+                 help="An open loop: requests leave at drawn times, Poisson, instead of so many "
+                      "in flight."),
+    click.option("--burst", default=1, show_default=True, type=click.IntRange(1), metavar="N",
+                 help="With --rate: this many leave together."),
+    click.option("--temperature", type=click.FloatRange(0, 2),
+                 help="Of all requests; each workload's own by default."),
 )  # fmt: skip
 
 run_options = _all(
@@ -77,6 +81,11 @@ require_faster_option = click.option(
          "be faster.",
 )  # fmt: skip
 
+require_no_harm_option = click.option(
+    "--require-no-harm", is_flag=True,
+    help="Exit with 9 unless each control is faster or within 5 % of the plain engine.",
+)  # fmt: skip
+
 plot_option = click.option(
     "--plot", metavar="PATH", type=click.Path(path_type=Path, dir_okay=False),
     help="Also draw a picture (.png, .svg or .pdf).",
@@ -97,16 +106,33 @@ def chosen_pair(params: Mapping[str, Any]) -> Pair:
 
 
 def chosen_settings(params: Mapping[str, Any]) -> Settings:
+    open_loop = params.get("rate") is not None
     return Settings(
         workloads=tuple(one.name for one in choose(params["workloads"])),
         prompts=params["prompts"],
         rounds=params["rounds"],
-        concurrency=params["concurrency"],
+        concurrency=(OPEN_LOOP,) if open_loop else params["concurrency"],
         max_tokens=params["max_tokens"],
         seed=params["seed"],
         guided=params.get("guided", False),
         warmup=params["warmup"],
+        arrivals=chosen_arrivals(params),
+        temperature=params.get("temperature"),
+        slo=chosen_slo(params),
     )
+
+
+def chosen_slo(params: Mapping[str, Any]) -> Slo:
+    return Slo(ttft_ms=params.get("slo_ttft"), tpot_ms=params.get("slo_tpot"))
+
+
+def chosen_arrivals(params: Mapping[str, Any]) -> Arrivals | None:
+    rate, burst = params.get("rate"), params.get("burst", 1)
+    if rate is not None:
+        return Arrivals(rate=rate, burst=burst)
+    if burst > 1:
+        raise UsageProblemError("--burst says how requests leave at a --rate: give both.")
+    return None
 
 
 def check_fits(pair: Pair, settings: Settings) -> None:

@@ -17,8 +17,9 @@ from bench.child import log_folder, ready_child
 from bench.client import Target
 from bench.engines import Running, Say, Starter, free_port, launched, start_process
 from bench.experiment import Observer
+from bench.notes import early_end, origin
 from bench.record import Launched, Measured, Reply, Result, Settings
-from bench.report import WIDTH, early_end, origin
+from bench.report import WIDTH
 from bench.run import Keep, compare_arms, forget
 from bench.stats import MIN_PROMPTS, Estimate, Paired, median_difference
 from neuron.pair import Pair

@@ -31,7 +31,9 @@ def draw(result: Result, summary: Summary, path: Path) -> None:
         _panel(axes, sorted(rows, key=lambda row: not row.structured))
         pool = next((one for one in summary.pools if one.concurrency == concurrency), None)
         together = f" · structured together {pool.speedup.value:.2f}x" if pool else ""
-        axes.set_title(f"Time per output token, concurrency {concurrency}{together}", loc="left")
+        axes.set_title(
+            f"Time per output token, {result.settings.level(concurrency)}{together}", loc="left"
+        )
     pair = result.provenance.pair
     named = f"pair {pair['name']}, K = {pair['num_draft_tokens']}. " if pair else ""
     note = f"{named}{result.provenance.cost_ratio} Whiskers: 95 % over prompts."

@@ -24,7 +24,8 @@ class Teller:
         self.console.print(f"bench: {line}", highlight=False, markup=False, soft_wrap=True)
 
     def step(self, step: Step) -> None:
-        text = f"{step.workload} · concurrency {step.concurrency} · {step.arm}"
+        load = f"concurrency {step.concurrency}" if step.concurrency else "open loop"
+        text = f"{step.workload} · {load} · {step.arm}"
         if not self.console.is_terminal:
             if step.done % SAY_EVERY == 0 or step.done == step.of:
                 self.say(f"{step.done}/{step.of} {text}")

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -40,11 +41,13 @@ def provenance(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         commit=commit,
         dirty=None if status is None else bool(status),
+        command=tuple(sys.argv),
         packages=_packages(),
         python=platform.python_version(),
         platform=platform.platform(),
         cpu=_cpu(),
         cores=len(os.sched_getaffinity(0)),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         threads=next(
             (e.env["OMP_NUM_THREADS"] for e in engines if "OMP_NUM_THREADS" in e.env), None
         ),

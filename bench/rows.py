@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.overhead import Overhead
+from bench.reconcile import Line
 from bench.record import Result
 from bench.summary import Row, Summary
 
@@ -18,6 +19,10 @@ def summary_json(result: Result, summary: Summary) -> str:
 
 def overhead_json(result: Result, rows: Iterable[Overhead]) -> str:
     return _document(result, {"rows": _dicts(rows)})
+
+
+def reconciled_json(result: Result, lines: Iterable[Line]) -> str:
+    return _document(result, {"lines": _dicts(lines)})
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.busy import WATCH_S, others_cpu
 from bench.engines import Running, Say, Starter, attached, launched, start_process
 from bench.errors import UsageProblemError
-from bench.experiment import Item, Observer, measure, render_prompts
+from bench.experiment import Observer, Sink, measure
+from bench.probes import ask, partings
+from bench.prompts import Item, render_prompts
 from bench.provenance import provenance, weights_of
-from bench.record import SCHEMA_VERSION, Kind, Measured, Result, Settings
+from bench.record import SCHEMA_VERSION, Block, Kind, Measured, Probe, Result, Settings
 from bench.wire import DEFAULT_LIMITS, Limits
 from bench.workloads import choose
 from neuron.pair import Pair
@@ -46,6 +48,25 @@ async def arms_of(
         yield plain, speculative
 
 
+@asynccontextmanager
+async def both_plain(
+    source: Pair | Urls, say: Say, start: Starter = start_process
+) -> AsyncIterator[tuple[Running, Running]]:
+    """One plain engine under two names."""
+    if isinstance(source, Urls):
+        yield _twice(await attached("plain", source.plain))
+        return
+    async with launched(source, ("plain",), say, start) as (plain,):
+        yield _twice(plain)
+
+
+def _twice(plain: Running) -> tuple[Running, Running]:
+    again = Running(
+        replace(plain.target, arm="again"), plain.fact.model_copy(update={"arm": "again"})
+    )
+    return plain, again
+
+
 async def run_bench(
     source: Pair | Urls,
     settings: Settings,
@@ -55,11 +76,16 @@ async def run_bench(
     limits: Limits = DEFAULT_LIMITS,
     keep: Keep = forget,
     watch_s: float = WATCH_S,
+    aa: bool = False,
 ) -> Result:
-    """`keep` gets the result first, also what there is of it when the run ends early."""
+    """`keep` gets the result first, also what there is of it when the run ends early.
+
+    `aa`: the plain engine against itself.
+    """
     pair = source if isinstance(source, Pair) else None
-    async with arms_of(source, say, start) as arms:
-        return await compare_arms("speedup", arms, pair, settings, observe, keep, watch_s, limits)
+    async with (both_plain if aa else arms_of)(source, say, start) as arms:
+        kind: Kind = "aa" if aa else "speedup"
+        return await compare_arms(kind, arms, pair, settings, observe, keep, watch_s, limits)
 
 
 async def compare_arms(
@@ -81,8 +107,10 @@ async def compare_arms(
     weights = await asyncio.to_thread(weights_of, facts)
     source = provenance(pair, facts, weights, await others_cpu(watch_s))
     requests: list[Measured] = []
+    blocks: list[Block] = []
+    prompts = tuple(item.fact() for item in items)
 
-    def result(stopped: str | None) -> Result:
+    def result(stopped: str | None, probes: tuple[Probe, ...] = ()) -> Result:
         return Result(
             schema_version=SCHEMA_VERSION,
             kind=kind,
@@ -91,19 +119,22 @@ async def compare_arms(
             other=other.target.arm,
             settings=settings,
             provenance=source,
-            prompts=tuple(item.fact() for item in items),
+            prompts=prompts,
             requests=tuple(requests),
+            blocks=tuple(blocks),
+            probes=probes,
         )
 
+    sink = Sink(requests.append, blocks.append)
     try:
-        await measure(
-            settings, items, (base.target, other.target), observe, requests.append, limits
-        )
+        await measure(settings, items, (base.target, other.target), observe, sink, limits)
+        found = list(partings(requests, prompts, base.target.arm))
+        probes = await ask(base.target, found)
     except BaseException as error:
         if requests:
             keep(result(str(error) or "interrupted"))
         raise
-    whole = result(None)
+    whole = result(None, probes)
     keep(whole)
     return whole
 

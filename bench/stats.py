@@ -4,12 +4,14 @@ A resample draws prompts and keeps each prompt's repeats together: two answers t
 are not two pieces of evidence.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
+from scipy.stats import DegenerateDataWarning, bootstrap
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -54,26 +56,36 @@ def interval(
     seed: int,
     resamples: int = RESAMPLES,
 ) -> Estimate:
-    """Percentile bootstrap; prompts are drawn within each group (a workload).
+    """BCa bootstrap; prompts are drawn within each group (a workload).
 
     `statistic` takes one index array (..., prompts) per group and reduces the last axis.
+    Percentile where BCa is not defined: every resample, or every leave-one-out value, is the same.
     """
     if min(groups, default=0) < MIN_PROMPTS:
         raise ValueError(f"an interval needs at least {MIN_PROMPTS} prompts in every group")
     everything = tuple(np.arange(size) for size in groups)
-    result = bootstrap(
-        everything,
-        lambda *drawn, axis: statistic(drawn),
-        n_resamples=resamples,
-        batch=_BATCH,
-        vectorized=True,
-        axis=-1,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    bounds = result.confidence_interval
-    return Estimate(float(statistic(everything)), float(bounds.low), float(bounds.high))
+    options: dict[str, Any] = {
+        "n_resamples": resamples,
+        "batch": _BATCH,
+        "vectorized": True,
+        "axis": -1,
+        "confidence_level": CONFIDENCE,
+    }
+    # What BCa divides by may be 0; what comes of that is looked at, not warned of.
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        result = bootstrap(
+            everything,
+            lambda *drawn, axis: statistic(drawn),
+            method="BCa",
+            rng=np.random.default_rng(seed),
+            **options,
+        )
+    bounds = np.array([*result.confidence_interval])
+    if np.isnan(bounds).any():
+        tail = (1 - CONFIDENCE) / 2
+        bounds = np.quantile(result.bootstrap_distribution, [tail, 1 - tail])
+    return Estimate(float(statistic(everything)), float(bounds[0]), float(bounds[1]))
 
 
 def _median(values: Floats, drawn: Indices) -> Floats:

@@ -39,6 +39,13 @@ def write(result: Result, folder: Path) -> Path:
     return Path(sink.name)
 
 
+def replace_file(path: Path, text: str) -> None:
+    """Whole or not at all, also when the machine goes down meanwhile."""
+    half = path.with_name(path.name + ".part")
+    half.write_text(text)
+    half.replace(path)
+
+
 def _new(folder: Path, stem: str, again: int = 1) -> TextIO:
     try:
         return (folder / f"{stem}{f'-{again}' if again > 1 else ''}.json").open("x")

@@ -1,22 +1,23 @@
 """From raw events to rows. A row has every number or it is a gap with a reason."""
 
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench import timing
-from bench.acceptance import Acceptance, acceptance
+from bench.acceptance import Acceptance, Counted, acceptance, counted
+from bench.arm_facts import ArmFacts, arm_facts, usable
+from bench.client_limit import CLIENT_LIMITS, ClientLimits, limited
 from bench.identity import Identity, compare
-from bench.record import Arm, Measured, Reply, Result
+from bench.record import Measured, Result
+from bench.side import Side, identities
 from bench.stats import (
     MIN_PROMPTS,
     Estimate,
     Floats,
     Paired,
     geometric_mean_ratio,
-    median_of,
     pooled_speedup,
     ratio_of_medians,
     total_ratio,
@@ -24,26 +25,6 @@ from bench.stats import (
 from bench.verdict import Verdict, verdict
 
 STRUCTURED_ALL = "structured, all"
-
-
-@dataclass(frozen=True)
-class ArmFacts:
-    """One arm's side of a row. Times in ms."""
-
-    tpot: Estimate
-    ttft: float
-    step_gap: float
-    tokens_per_chunk: float
-    requests: int
-    valid: int
-    exact: int
-    cut_off: int
-    """Ended by max_tokens; never valid."""
-    unusable: int
-    merged_chunks: int
-    chunks: int
-    client_lag: float
-    """The worst, in ms."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +41,13 @@ class Row:
     speedup: Estimate
     paired_mean: Estimate
     acceptance: Acceptance | None
+    counted: Counted
+    """By the server's counters, of both arms."""
     identity: Identity
+    control: Identity
+    """The base arm against itself."""
+    limited: tuple[str, ...]
+    """Why the client was the limit; the verdict is then `invalid`."""
     verdict: Verdict
     tpot: Paired
     total: Paired
@@ -96,11 +83,15 @@ class Summary:
     def faults(self) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if not row.identity.lossless)
 
+    @property
+    def invalid(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.limited)
 
-def summarise(result: Result) -> Summary:
+
+def summarise(result: Result, limits: ClientLimits = CLIENT_LIMITS) -> Summary:
     seed = result.settings.seed
     cells = [
-        _row(result, workload, concurrency)
+        _row(result, workload, concurrency, limits)
         for concurrency in result.settings.concurrency
         for workload in result.settings.workloads
     ]
@@ -116,26 +107,33 @@ def summarise(result: Result) -> Summary:
     return Summary(rows, gaps, tuple(pools))
 
 
-def _row(result: Result, workload: str, concurrency: int) -> Row | Gap:
+def _row(result: Result, workload: str, concurrency: int, limits: ClientLimits) -> Row | Gap:
     cell = result.cell(workload, concurrency)
     planned = result.settings.per_cell
     if len(cell) < planned:
         return Gap(workload, concurrency, f"the run ended after {len(cell)} of {planned} requests")
-    base = [one for one in cell if one.arm == result.base]
-    other = [one for one in cell if one.arm == result.other]
+    base, other = Side.of(result, cell, result.base), Side.of(result, cell, result.other)
     repeats = 2 * result.settings.rounds
     shape = (result.settings.prompts, repeats)
-    tpot = Paired.of(_array(base, shape, timing.tpot_ms), _array(other, shape, timing.tpot_ms))
-    spoken = [one.reply.speculation for one in _usable(other) if one.reply.speculation]
-    accepted = acceptance(spoken)
+    tpot = Paired.of(base.array(shape, timing.tpot_ms), other.array(shape, timing.tpot_ms))
+    accepted = acceptance(
+        [one.reply.speculation for one in usable(other.requests) if one.reply.speculation]
+    )
     if tpot.prompts < MIN_PROMPTS:
         return Gap(workload, concurrency, _why(cell))
     if result.kind == "speedup" and accepted is None:
         return Gap(workload, concurrency, "the engine reported no speculative step")
-    seed = result.settings.seed
-    speedup = ratio_of_medians(tpot, seed)
+    settings, speedup = result.settings, ratio_of_medians(tpot, result.settings.seed)
     asked = [one for one in result.prompts if one.workload == workload]
     sampled = any(one.temperature for one in asked)
+    identity, control = (
+        (compare({}, {}), compare({}, {})) if sampled else identities(result, base, other)
+    )
+    limited_by = tuple(
+        f"{side.arm}: {reason}"
+        for side in (base, other)
+        for reason in limited(side.blocks, side.requests, settings.arrivals, limits)
+    )
     return Row(
         workload=workload,
         structured=any(one.structured for one in asked),
@@ -143,37 +141,19 @@ def _row(result: Result, workload: str, concurrency: int) -> Row | Gap:
         concurrency=concurrency,
         prompts=tpot.prompts,
         repeats=repeats,
-        base=_facts(base, tpot.base, seed),
-        other=_facts(other, tpot.other, seed),
+        base=arm_facts(base.requests, base.blocks, tpot.base, settings.slo, settings.seed),
+        other=arm_facts(other.requests, other.blocks, tpot.other, settings.slo, settings.seed),
         speedup=speedup,
-        paired_mean=geometric_mean_ratio(tpot, seed),
+        paired_mean=geometric_mean_ratio(tpot, settings.seed),
         acceptance=accepted,
-        identity=compare({}, {}) if sampled else compare(_tokens(base), _tokens(other)),
-        verdict=verdict(speedup),
+        counted=counted([*base.blocks, *other.blocks], cell),
+        identity=identity,
+        control=control,
+        limited=limited_by,
+        verdict="invalid" if limited_by else verdict(speedup),
         tpot=tpot,
-        total=Paired.of(
-            _array(base, shape, timing.total_ms), _array(other, shape, timing.total_ms)
-        ),
+        total=Paired.of(base.array(shape, timing.total_ms), other.array(shape, timing.total_ms)),
     )
-
-
-def _usable(requests: Sequence[Measured]) -> list[Measured]:
-    return [one for one in requests if one.reply.problem is None]
-
-
-def _tokens(requests: Sequence[Measured]) -> dict[tuple[int, int], tuple[int, ...]]:
-    return {(one.prompt, one.repeat): one.reply.token_ids for one in _usable(requests)}
-
-
-def _array(
-    requests: Sequence[Measured], shape: tuple[int, int], series: Callable[[Reply], float | None]
-) -> Floats:
-    values = np.full(shape, np.nan)
-    for one in _usable(requests):
-        value = series(one.reply)
-        if value is not None:
-            values[one.prompt, one.repeat] = value
-    return values
 
 
 def _why(cell: Sequence[Measured]) -> str:
@@ -183,40 +163,18 @@ def _why(cell: Sequence[Measured]) -> str:
     return f"fewer than {MIN_PROMPTS} prompts with more than one chunk on both sides"
 
 
-def _facts(requests: Sequence[Measured], tpot: Floats, seed: int) -> ArmFacts:
-    usable = _usable(requests)
-    replies = [one.reply for one in usable]
-    sizes = [size for reply in replies for size in timing.tokens_per_chunk(reply)]
-    gaps = [gap for reply in replies for gap in timing.step_gaps_ms(reply)]
-    return ArmFacts(
-        tpot=median_of(tpot, seed),
-        ttft=statistics.median(timing.ttft_ms(reply) for reply in replies),
-        step_gap=statistics.median(gaps),
-        tokens_per_chunk=statistics.fmean(sizes),
-        requests=len(usable),
-        valid=sum(one.valid for one in usable),
-        exact=sum(one.exact for one in usable),
-        cut_off=sum(reply.finish_reason == "length" for reply in replies),
-        unusable=len(requests) - len(usable),
-        merged_chunks=sum(reply.merged_chunks for reply in replies),
-        chunks=sum(len(timing.sizes(reply)) for reply in replies),
-        client_lag=max(one.client_lag_ms for one in usable),
-    )
-
-
 def _pool(concurrency: int, rows: Sequence[Row], seed: int) -> Pool:
     speedup = pooled_speedup([row.tpot for row in rows], seed)
     return Pool(
         concurrency=concurrency,
         workloads=len(rows),
-        tpot_base=_median_of_all(rows, "plain"),
-        tpot_other=_median_of_all(rows, "speculative"),
+        tpot_base=_median_of_all([row.tpot.base for row in rows]),
+        tpot_other=_median_of_all([row.tpot.other for row in rows]),
         speedup=speedup,
         total=total_ratio([row.total for row in rows], seed),
-        verdict=verdict(speedup),
+        verdict="invalid" if any(row.limited for row in rows) else verdict(speedup),
     )
 
 
-def _median_of_all(rows: Sequence[Row], arm: Arm) -> float:
-    sides = [row.tpot.base if arm == "plain" else row.tpot.other for row in rows]
+def _median_of_all(sides: Sequence[Floats]) -> float:
     return float(np.nanmedian(np.concatenate([side.ravel() for side in sides])))

@@ -5,12 +5,15 @@ Only what is needed is read, and nothing of `bench` imported: the dependency poi
 
 from __future__ import annotations
 
-from itertools import pairwise
+import base64
+import json
+import zlib
+from itertools import accumulate, pairwise
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from neuron.cost.observation import Observation
 from neuron.errors import PairError
@@ -26,21 +29,27 @@ class _Read(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
-class _Chunk(_Read):
-    at_ns: int
-    token_ids: tuple[int, ...]
+def _stamps(packed: object) -> object:
+    """When each chunk with tokens came, in ns: bench/events.py says how events are packed."""
+    if not isinstance(packed, str):
+        return packed
+    try:
+        columns = json.loads(zlib.decompress(base64.b64decode(packed, validate=True)))
+        arrivals = zip(accumulate(columns["at_ns"]), columns["tokens"], strict=True)
+        return tuple(at_ns for at_ns, tokens in arrivals if tokens)
+    except (zlib.error, KeyError, TypeError) as error:
+        raise ValueError(f"no packed events: {error!r}") from error
 
 
 class _Reply(_Read):
-    chunks: tuple[_Chunk, ...]
+    events: Annotated[tuple[int, ...], BeforeValidator(_stamps)]
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     problem: str | None = None
 
     def gaps_ms(self) -> list[float]:
         """A step's duration each, whatever number of tokens it emitted."""
-        stamps = [chunk.at_ns for chunk in self.chunks if chunk.token_ids]
-        return [(later - earlier) / NS_PER_MS for earlier, later in pairwise(stamps)]
+        return [(later - earlier) / NS_PER_MS for earlier, later in pairwise(self.events)]
 
 
 class _Request(_Read):
@@ -63,17 +72,49 @@ class _Provenance(_Read):
     pair: _Pair | None
 
 
+class _Cell(_Read):
+    file: str
+
+
+class _Sweep(_Read):
+    """The index that `bench sweep` writes."""
+
+    kind: Literal["sweep"]
+    cells: tuple[_Cell, ...]
+
+
 class _Result(_Read):
-    schema_version: Literal[3]
+    schema_version: Literal[4]
     kind: Literal["speedup"]
     provenance: _Provenance
     requests: tuple[_Request, ...]
 
 
 def observations(path: Path, stated: Pair | None = None) -> list[Observation]:
-    """`stated`: the pair of a result that names none. Raises PairError for a file that the model
-    of Trainium cannot be fitted to.
+    """Of a result, or of all results of a sweep that are there.
+
+    `stated`: the pair of a result that names none. Raises PairError for a file that the model of
+    Trainium cannot be fitted to.
     """
+    files = _cells(path)
+    if files is None:
+        return _observations(path, stated)
+    if not files:
+        raise PairError(f"The sweep {path} has no result beside it yet: let it run.")
+    return [one for file in files for one in _observations(file, stated)]
+
+
+def _cells(path: Path) -> list[Path] | None:
+    """`None` if `path` is no sweep's index."""
+    try:
+        sweep = _Sweep.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    named = (path.parent / cell.file for cell in sweep.cells)
+    return [file for file in named if file.exists()]
+
+
+def _observations(path: Path, stated: Pair | None) -> list[Observation]:
     result = _read(path)
     pair = _pair_of(result, stated, path)
     if pair.stack == "cpu" or pair.tp_degree is None:
@@ -121,7 +162,8 @@ def _observation(
     held = [(one.prompt_tokens or 0) + (one.completion_tokens or 0) / 2 for one in replies]
     speculative = arm == "speculative"
     return Observation(
-        name=f"{pair.name}, {arm}, concurrency {concurrency}",
+        name=f"{pair.name}, {arm}{f', K {pair.num_draft_tokens}' if speculative else ''}, "
+        f"concurrency {concurrency}",
         target=shape_of(pair.target),
         tp=pair.tp_degree or 1,
         # The compiled batch: slots without a request take part in each step.

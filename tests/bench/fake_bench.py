@@ -2,7 +2,9 @@
 
 import sys
 
-from bench.cli import Setup, run
+from bench.cli import run
+from bench.client_limit import UNLIMITED
+from bench.setup import Setup
 from tests.bench.processes import as_child
 
-sys.exit(run(sys.argv[1:], Setup(as_child, watch_s=0.01)))
+sys.exit(run(sys.argv[1:], Setup(as_child, watch_s=0.01, limits=UNLIMITED)))

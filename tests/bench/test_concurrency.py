@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from bench.client import Target
-from bench.experiment import Item, Step, measure
+from bench.experiment import Sink, Step, measure
+from bench.prompts import Item
 from bench.record import Measured, Settings
 from bench.workloads import Workload
 from neuron.local.corpus import Example, Outcome
@@ -31,7 +32,11 @@ class Noting(Workload):
 
 def items(workload: Workload) -> list[Item]:
     example = Example(workload.name, 0, (), "")
-    return [Item(workload, index, example, (65 + index,)) for index in range(SETTINGS.prompts)]
+    return [Item(workload, index, example, (65 + index,), 0.0) for index in range(SETTINGS.prompts)]
+
+
+def kept(done: list[Measured]) -> Sink:
+    return Sink(done.append, lambda _: None)
 
 
 async def test_a_block_is_judged_when_it_has_ended_and_each_request_ticks_before() -> None:
@@ -42,7 +47,7 @@ async def test_a_block_is_judged_when_it_has_ended_and_each_request_ticks_before
         arms = Target("plain", url, MODEL), Target("speculative", url, MODEL)
         await measure(
             SETTINGS, items(workload), arms,
-            lambda step: steps.append((time.perf_counter_ns(), step)), done.append,
+            lambda step: steps.append((time.perf_counter_ns(), step)), kept(done),
         )  # fmt: skip
     assert [step.done for _, step in steps] == list(range(1, 13))
     assert len(workload.judged) == len(done) == 12
@@ -64,7 +69,7 @@ async def test_what_a_cut_block_has_measured_is_recorded() -> None:
 
     async with serving(engine) as url:
         arms = Target("plain", url, MODEL), Target("speculative", url, MODEL)
-        run = asyncio.create_task(measure(SETTINGS, items(workload), arms, observe, done.append))
+        run = asyncio.create_task(measure(SETTINGS, items(workload), arms, observe, kept(done)))
         await enough.wait()
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -79,7 +84,7 @@ async def test_the_warm_up_is_a_full_batch() -> None:
         settings = SETTINGS.model_copy(update={"concurrency": (3,), "warmup": warmup})
         async with serving(engine) as url:
             arms = Target("plain", url, MODEL), Target("speculative", url, MODEL)
-            await measure(settings, items(Noting("w", True)), arms, lambda _: None, lambda _: None)
+            await measure(settings, items(Noting("w", True)), arms, lambda _: None, kept([]))
         warm = [body for body in engine.requests if "-warm-" in body["cache_salt"]]
         assert len(warm) == 2 * expected
         settling = [body for body in engine.requests if "-settle-" in body["cache_salt"]]

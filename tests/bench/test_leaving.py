@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from bench.child import ready_child
-from bench.cli import Setup, run
+from bench.cli import run
+from bench.client_limit import UNLIMITED
 from bench.engines import free_port
 from bench.errors import EngineFailedError
 from bench.record import Result
+from bench.setup import Setup
 from bench.storage import write
 from neuron.local.corpus import held_out
 from tests.bench.processes import (
@@ -81,7 +83,7 @@ def test_a_signal_ends_the_engines_and_keeps_what_was_measured(
     kept = Result.model_validate_json(path.read_bytes())
     assert kept.stopped == "interrupted"
     assert 10 <= len(kept.requests) < 64
-    assert run(["report", str(path)]) == 5
+    assert run(["report", str(path)], Setup(limits=UNLIMITED)) == 5
     assert "PARTIAL: the run ended early" in capsys.readouterr().out
 
 
@@ -92,14 +94,14 @@ def test_an_engine_that_dies_is_reported_with_its_log_and_the_rows_before(
     start = InProcess(ANSWERS, refuse_after=7)
     argv = ["--pair", tiny_pair(tmp_path), "-w", "sql", "-w", "json_extract", "--prompts", "2"]
     out = tmp_path / "out"
-    code = run([*argv, "--warmup", "1", "--out", str(out)], Setup(start, 0.01))
+    code = run([*argv, "--warmup", "1", "--out", str(out)], Setup(start, 0.01, UNLIMITED))
     err = capsys.readouterr().err
     assert code == 4
     (log,) = (one for one in start.logs if one.name == "plain.log")
     assert f"its log is {log}" in err
     assert log.read_text() == "the engine's last words"
     (path,) = out.glob("speedup-tiny_pair-*-partial.json")
-    assert run(["report", str(path)]) == 5
+    assert run(["report", str(path)], Setup(limits=UNLIMITED)) == 5
     told = capsys.readouterr()
     assert "PARTIAL: the run ended early, after" in told.out
     assert "\n sql " in told.out
@@ -109,7 +111,7 @@ def test_an_engine_that_dies_is_reported_with_its_log_and_the_rows_before(
 def test_a_run_that_went_well_leaves_only_its_result(tmp_path: Path, temp: Path) -> None:
     argv = ["--pair", tiny_pair(tmp_path), "-w", "sql", "--prompts", "2", "--warmup", "1"]
     out = tmp_path / "out"
-    assert run([*argv, "--out", str(out)], Setup(InProcess(ANSWERS), 0.01)) == 0
+    assert run([*argv, "--out", str(out)], Setup(InProcess(ANSWERS), 0.01, UNLIMITED)) == 0
     assert list(temp.iterdir()) == []
     (path,) = out.iterdir()
     source = Result.model_validate_json(path.read_bytes()).provenance

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import Setup, run
-from bench.client import Call, Target, read_reply, send
+from bench.cli import run
+from bench.client import Call, Target, send
 from bench.overhead import Overhead, overheads
 from bench.record import SCHEMA_VERSION, Arm, Measured, Prompt, Reply, Result
+from bench.reply import read_reply
+from bench.setup import Setup
 from neuron.local.corpus import held_out
 from tests.bench.fake_engine import MODEL, FakeClock, Frame, Steps, serving
 from tests.bench.processes import InProcess, tiny_pair
@@ -110,6 +112,6 @@ def test_the_whole_command_with_the_real_gateway(
     assert capsys.readouterr().out == told
     assert run(["report", str(path), "--json"]) == 0
     assert '"gap": {"value": ' in capsys.readouterr().out
-    for option in (["--require-faster"], ["--plot", str(tmp_path / "p.png")]):
+    for option in (["--require-faster"], ["--plot", str(tmp_path / "p.png")], ["--other-tools"]):
         assert run(["report", str(path), *option]) == 2
-        assert "leave out --plot and --require-faster" in capsys.readouterr().err
+        assert f"has no speedup: leave out {option[0]}." in capsys.readouterr().err

@@ -83,10 +83,10 @@ def test_what_was_held_up_is_named_and_the_worst_lag_once() -> None:
     first, second, *rest = found.requests
     assert (first.arm, first.workload) == ("plain", "sql")
     together = [chunk.model_copy(update={"read": 1}) for chunk in first.reply.chunks[1:4]]
-    chunks = (first.reply.chunks[0], *together, *first.reply.chunks[4:])
+    events = (first.reply.chunks[0], *together, *first.reply.chunks[4:])
     held = first.model_copy(
         update={
-            "reply": first.reply.model_copy(update={"chunks": chunks}),
+            "reply": first.reply.model_copy(update={"events": events}),
             "client_lag_ms": 300.0,
         }
     )
@@ -109,6 +109,47 @@ def test_faster_is_asked_of_structured_workloads_where_there_are_any(
         (("hex",), 6),
     ):
         assert reprinted(result(*names), tmp_path, capsys, "--require-faster")[0] == code, names
+
+
+def test_no_harm_is_asked_of_controls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for found, code, words in (
+        (result("sql", "hex"), 9, "hex 0.67x [0.67, 0.67] not inside [0.95, 1.05]"),
+        (as_aa(result("sql", "hex"), "speedup"), 0, ""),
+        (result("sql"), 2, "looks at controls"),
+    ):
+        got, _, err = reprinted(found, tmp_path, capsys, "--require-no-harm")
+        assert (got, words in err) == (code, True)
+
+
+def test_an_engine_that_differs_from_itself_has_its_own_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = as_aa(result("sql"), "aa")
+    assert reprinted(same, tmp_path, capsys)[0] == 0
+    different = result("sql").model_copy(update={"kind": "aa"})
+    code, _, err = reprinted(different, tmp_path, capsys)
+    assert code == 8
+    assert "1 of 1 rows call the plain engine different from itself" in err
+
+
+def as_aa(found: Result, kind: str) -> Result:
+    """The plain arm's times on both sides."""
+    plain = {
+        (one.workload, one.prompt, one.repeat): one.reply
+        for one in found.requests
+        if one.arm == "plain"
+    }
+    requests = tuple(
+        one.model_copy(
+            update={
+                "reply": plain[one.workload, one.prompt, one.repeat].model_copy(
+                    update={"speculation": one.reply.speculation}
+                )
+            }
+        )
+        for one in found.requests
+    )
+    return found.model_copy(update={"requests": requests, "kind": kind})
 
 
 def test_the_rows_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,8 @@ import re
 import httpx
 import pytest
 
+from bench.client import Target
+from bench.probes import Parting, ask
 from bench.record import Settings
 from bench.report import render_report
 from bench.run import Urls, run_bench
@@ -57,6 +59,7 @@ async def test_a_short_run_agrees_with_the_engines(
     assert [one.reply.problem for one in result.requests if one.reply.problem] == []
     for one in result.requests:
         assert len(one.reply.token_ids) == one.reply.completion_tokens
+        assert one.reply.counted_by == "token_ids"
         assert (one.reply.speculation is not None) == (one.arm == "speculative")
 
     spoken = [one.reply for one in result.requests if one.reply.speculation]
@@ -77,4 +80,25 @@ async def test_a_short_run_agrees_with_the_engines(
         assert row.acceptance is not None
         assert 1 <= row.acceptance.length <= spec_engine.pair.num_draft_tokens + 1
         assert 1 + sum(row.acceptance.per_position) == pytest.approx(row.acceptance.length)
+        # Nobody else is served here, and the engine's counters prove it.
+        assert row.counted.refuted is None
+        assert row.counted.acceptance == row.acceptance
     assert "structured, all" in render_report(result, summary)
+
+
+async def test_the_plain_engine_rates_its_own_token_first(plain_engine: Engine) -> None:
+    settings = SETTINGS.model_copy(update={"workloads": ("sql",), "concurrency": (1,)})
+    urls = Urls(plain_engine.base_url, plain_engine.base_url)
+    result = await run_bench(urls, settings, print, lambda _: None, aa=True)
+    one = next(one for one in result.requests if one.arm == "plain")
+    (prompt,) = (p for p in result.prompts if p.index == one.prompt)
+    said = one.reply.token_ids
+    place = Parting(one, 3, (*prompt.token_ids, *said[:3]), said[3], said[3])
+    target = Target("plain", plain_engine.base_url, plain_engine.model)
+    (found,) = await ask(target, [place])
+    assert found.base_logprob is not None
+    assert found.base_logprob == found.other_logprob
+    assert found.least_logprob < found.base_logprob <= 0
+    (row,) = summarise(result).rows
+    assert row.identity.lossless
+    assert row.control.same == row.control.compared == 2

@@ -99,6 +99,25 @@ def test_a_start_that_fails_to_load_costs_no_second_compile(
     assert trace.read_text().split() == ["compile", "load", "load"]
 
 
+def test_a_start_that_changes_what_was_compiled_is_not_timed_or_published(
+    pair: Pair, trace: Path
+) -> None:
+    """Whether NxDI writes there when it loads, nobody knows: then it must be seen."""
+    made = planned(pair)
+
+    def start_and_write(command: Command, endpoint: Endpoint, limit_s: float) -> float:
+        took = start(command, endpoint, limit_s)
+        if trace.read_text().split()[-1] == "load":
+            (made.folder / "model.pt").write_bytes(b"other")
+        return took
+
+    with pytest.raises(DamagedError, match=r"model\.pt is not what its manifest says"):
+        compiled(made, start=start_and_write, limit_s=60)
+    assert manifests.read(made.folder).times.load_s is None
+    with pytest.raises(DamagedError, match=r"model\.pt is not what its manifest says"):
+        compiled(made, start=start, limit_s=60)
+
+
 def test_an_engine_that_never_answers_is_ended(tmp_path: Path) -> None:
     command = Command((sys.executable, "-c", "import time; time.sleep(600)"), {})
     with pytest.raises(EngineStartError, match="not healthy after 1 s"):
@@ -187,6 +206,19 @@ def test_half_a_folder_is_refused(ready: Plan) -> None:
     (ready.folder / "model.pt").write_bytes(b"gra")
     with pytest.raises(DamagedError, match=r"model\.pt is.*pull"):
         check_artefact(ready.pair, Path, look=installed)
+
+
+def test_weights_in_the_artefact_s_place_are_refused(ready: Plan) -> None:
+    manifests.write(ready.folder, manifests.describe(ready.folder, "weights", "w"))
+    with pytest.raises(MismatchError, match="holds weights, not a compiled artefact: remove it"):
+        check_artefact(ready.pair, Path, look=installed)
+
+
+def test_what_is_there_already_and_damaged_is_not_called_compiled(ready: Plan) -> None:
+    path = ready.folder / "model.pt"
+    path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+    with pytest.raises(DamagedError, match=r"model\.pt is not what its manifest says"):
+        compiled(ready, start=start, limit_s=60)
 
 
 def test_a_damaged_manifest_is_refused(ready: Plan) -> None:
@@ -297,8 +329,10 @@ def test_flags_of_the_compiler_itself_are_of_the_key(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = plan(pair, Path, Endpoint(port=1), look=installed).key
+    assert before
+    # Of our plugin also what it changes in NxDI's functions before they are traced.
+    assert before.flags["repairs"] == ["mask", "candidates", "prefill order"]
     monkeypatch.setenv("NEURON_CC_FLAGS", "-O1")
     after = plan(pair, Path, Endpoint(port=1), look=installed).key
-    assert before
     assert after
     assert differences(after, before) == ['flags.NEURON_CC_FLAGS: wanted "-O1", found nothing']

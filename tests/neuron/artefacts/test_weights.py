@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -105,6 +106,7 @@ def test_a_file_of_another_size_is_read_again_at_the_same_time(pulled: Path) -> 
     shard.write_bytes(b"w" * 200_001)
     os.utime(shard, ns=(then, then))
     assert content_of(pulled) != before
+    assert content_of(pulled) == content_of(shutil.copytree(pulled, pulled.with_name("copy")))
 
 
 def test_the_same_size_and_the_same_nanosecond_is_seen_by_reading_only(
@@ -148,10 +150,13 @@ def test_a_hash_is_kept_and_a_changed_file_is_read_again(tmp_path: Path) -> None
     assert len(kept) == len(MODEL)
     for file in kept:
         file.write_text("0" * 64)
-    assert content_of(folder) != first, "kept hashes are what is used"
+    kept_wrong = content_of(folder)
+    assert kept_wrong != first, "kept hashes are what is used"
     (folder / "config.json").write_bytes(b'{"vocab_size": 8}')
     (folder / "model.safetensors").write_bytes(b"v" * 200_000)
     changed = content_of(folder)
+    assert changed not in (first, kept_wrong)
+    assert changed == content_of(shutil.copytree(folder, tmp_path / "copy"))
     (folder / "README.md").write_text("other")
     assert content_of(folder) == changed
     with pytest.raises(ModelNotFoundError, match="--target-digest"):

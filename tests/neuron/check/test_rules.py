@@ -37,6 +37,8 @@ def test_the_bad_pair_is_found_and_the_way_out_is_named(rule: str, tmp_path: Pat
     assert finding.severity == RULES[rule].severity
     assert report.works == (not report.of("error"))
     assert finding.severity != "error" or not report.works
+    # What launching would refuse too is said once, by the rule that knows why.
+    assert "refused" not in ids(report) or len(report.of("error")) == 1
     assert finding.message.split(" ")[0] in STARTS
     assert finding.message.endswith((".", "?"))
     assert "\n" not in finding.message
@@ -121,6 +123,8 @@ def test_just_inside_a_limit_nothing_is_said(bad: Bad, absent: str, tmp_path: Pa
         (Bad({"lnc": 1, "tp_degree": 129}), "tp-cores", "128 logical cores at LNC 1"),
         (Bad({"tp_degree": 40}), "intermediate-size", "of /models/Qwen3-1.7B; choose"),
         (Bad({"tp_degree": 3, "instance": "trn2.3xlarge"}), "intermediate-size", "such as 4."),
+        # The draft is elsewhere, so that only a plain start would get as far as reading the target.
+        (Bad(shape={"rope_parameters": {"rope_theta": 1e6}}), "refused", "inside rope_parameters"),
         (Bad({"max_prompt_len": 5}), "k-bucket", "raise it above 5"),
         (Bad({"max_prompt_len": 4092}), "k-length", "no room for a step of 5 rows"),
         (Bad({"num_draft_tokens": 16}), "k-range", "at most 15; lower it"),

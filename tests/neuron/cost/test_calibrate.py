@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,21 @@ def test_a_result_without_a_pair_is_refused(tmp_path: Path) -> None:
     path = write(whole.model_copy(update={"provenance": bare}), tmp_path)
     with pytest.raises(PairError, match=r"'provenance\.pair'"):
         observations(path)
+
+
+def test_a_sweep_is_read_as_all_its_results(tmp_path: Path) -> None:
+    whole = trainium_result(model())
+    for number in range(2):
+        write(whole, tmp_path).rename(tmp_path / f"cell-{number:03d}.json")
+    index = tmp_path / "sweep.json"
+    cells = [{"file": f"cell-{number:03d}.json", "k": number} for number in range(3)]
+    index.write_text(json.dumps({"kind": "sweep", "cells": cells}))
+    found = observations(index)
+    assert [one.k for one in found] == [0, 4, 0, 4]
+    assert {one.name for one in found} == {
+        "qwen3-32b-tp32, plain, concurrency 1",
+        "qwen3-32b-tp32, speculative, K 4, concurrency 1",
+    }
+    index.write_text(json.dumps({"kind": "sweep", "cells": []}))
+    with pytest.raises(PairError, match="no result beside it"):
+        observations(index)

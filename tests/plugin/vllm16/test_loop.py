@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -180,6 +181,18 @@ def test_a_step_without_drafts_has_no_counts(loop: Loop) -> None:
     first, second = loop.told
     assert (first["drafted"], second) == (K, None)
     loop.run()
+
+
+def test_what_vllm_refuses_beside_drafts_is_let_through(loop: Loop) -> None:
+    from vllm.sampling_params import SamplingParams
+    from vllm.v1.engine.input_processor import InputProcessor
+
+    validate = InputProcessor._validate_supported_sampling_params
+    asked = SamplingParams(min_p=0.1, min_tokens=2, logit_bias={5: 1.0})
+    processor = SimpleNamespace(vllm_config=loop.config)
+    validate(processor, asked)
+    with pytest.raises(ValueError, match="not yet supported with speculative decoding"):
+        validate.__wrapped__(processor, asked)
 
 
 def test_the_platform_says_why_it_refuses(loop: Loop) -> None:

@@ -1,0 +1,1 @@
+"""Commands of `bench` beside the measurement itself, a file each."""
