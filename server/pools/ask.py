@@ -21,6 +21,7 @@ HEADER = "x-specserve-speculation"
 BYTES_PER_TOKEN = 4
 UNSAID_TOKENS = 512
 """Expected of a request that gives no bound; corrected as its tokens come."""
+BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 PREFIX_CHARS = 4096
 PREFIX_IDS = 256
 
@@ -55,13 +56,20 @@ def take_mode(document: dict[str, Any], header: str | None) -> Mode:
     return body or headed or "auto"
 
 
-def ask_of(document: Mapping[str, Any], mode: Mode, body_bytes: int, traffic: TrafficClass) -> Ask:
+def ask_of(
+    document: Mapping[str, Any],
+    mode: Mode,
+    body_bytes: int,
+    traffic: TrafficClass,
+    *,
+    generates: bool = True,
+) -> Ask:
     """Of a request whose fields have been checked."""
-    said = document.get("max_completion_tokens") or document.get("max_tokens")
-    bound = UNSAID_TOKENS if said is None else said
+    said = next((document[name] for name in BOUNDS if document.get(name) is not None), None)
+    bound = 0 if not generates else UNSAID_TOKENS if said is None else said
     return Ask(
         mode=mode,
-        needs=needs_of(document),
+        needs=needs_of(document) if generates else {},
         traffic=traffic,
         prefix=blake2b(_beginning(document).encode(errors="replace"), digest_size=8).digest(),
         prompt_tokens=body_bytes // BYTES_PER_TOKEN,
@@ -75,7 +83,7 @@ def _beginning(document: Mapping[str, Any]) -> str:
         content = messages[0].get("content")
         text = content if isinstance(content, str) else json.dumps(content)
         return f"{messages[0]['role']}:{text[:PREFIX_CHARS]}"
-    prompt = document.get("prompt")
+    prompt = document.get("prompt", document.get("input"))
     if isinstance(prompt, str):
         return prompt[:PREFIX_CHARS]
     return json.dumps(prompt[:PREFIX_IDS] if isinstance(prompt, list) else prompt)[:PREFIX_CHARS]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from server.answer import Answer
@@ -19,6 +19,7 @@ from server.pools.replica import Lease, Replica
 from server.pools.retry import Attempts, RetryBudget
 from server.pools.servable import Servable, able_by_pool, servable
 from server.responses import POOL, REPLICA
+from server.structured.fault import INVALID
 from server.timeouts import Timeouts, deadline
 from server.usage import Pool
 
@@ -68,7 +69,9 @@ class Dispatcher:
             try:
                 await self._once(replica, request, answer)
             except ApiError as error:
-                replica = None if answer.status is not None else self._next(error, ask, tried)
+                # A stream may have been seen in part or not, which no client should have to know.
+                final = answer.status is not None or (request.stream and error.code == INVALID)
+                replica = None if final else self._next(error, ask, tried)
                 if replica is None or not attempts.again(error):
                     raise
                 answer.forget()
@@ -101,6 +104,8 @@ class Dispatcher:
         """Of the same pool before the other; None where nobody is left."""
         last = tried[-1].pool
         able = able_by_pool(self.fleet, ask)
+        if error.code == INVALID:
+            return self._plainer(able, ask, tried)
         pools = sorted(able, key=lambda pool: pool != last)
         if error.code == "context_length_exceeded":
             # Drafts take room at the end of a context, which an engine without them has.
@@ -110,6 +115,15 @@ class Dispatcher:
             if left:
                 return self._replica(left, ask)
         return None
+
+    def _plainer(
+        self, able: Mapping[Pool, Sequence[Replica]], ask: Ask, tried: Sequence[Replica]
+    ) -> Replica | None:
+        """For an answer that has not the form asked for; without a plain pool, the same again."""
+        pool: Pool = "plain" if "plain" in able else tried[-1].pool
+        ready = [one for one in able.get(pool, ()) if one.ready]
+        left = [one for one in ready if one not in tried] or ready
+        return self._replica(left, ask) if left else None
 
     async def _once(self, replica: Replica, request: CompletionRequest, answer: Answer) -> None:
         answer.headers.update({POOL: replica.pool, REPLICA: replica.name})

@@ -44,7 +44,7 @@ class TrafficClass:
 
 
 def classify(document: Mapping[str, Any], *, key_id: str | None) -> TrafficClass:
-    """Of a parsed request body, chat or completion. `key_id` names the API key, if there is one."""
+    """Of a parsed request body of any API. `key_id` names the API key, if there is one."""
     kind, content = _shape(document)
     return TrafficClass.of(kind, digest=None if content is None else digest(content), key_id=key_id)
 
@@ -63,7 +63,8 @@ def _shape(document: Mapping[str, Any]) -> tuple[Kind, object]:
     tools = document.get("tools")
     if tools and document.get("tool_choice") != "none":
         return "tools", sorted(map(digest, tools)) if isinstance(tools, list) else tools
-    system = "\n".join(_system(document.get("messages")))
+    said = _system(document.get("messages", document.get("input")))
+    system = "\n".join([*_instructions(document), *said])
     return ("system", system[:SYSTEM_CHARS]) if system else ("text", None)
 
 
@@ -73,12 +74,21 @@ def _constraint(document: Mapping[str, Any]) -> object:
         asked = {name: value for name, value in outputs.items() if value is not None}
         if asked:
             return asked
-    wanted = document.get("response_format")
+    text = document.get("text")
+    wanted = text.get("format") if isinstance(text, Mapping) else document.get("response_format")
     if not isinstance(wanted, Mapping) or wanted.get("type") == "text":
         return None
-    inner = wanted.get("json_schema")
+    # /v1/responses has flat what chat nests.
+    inner = wanted.get("json_schema", wanted)
     # The name of a schema is no part of what the answer looks like.
     return inner.get("schema", wanted) if isinstance(inner, Mapping) else wanted
+
+
+def _instructions(document: Mapping[str, Any]) -> Iterator[str]:
+    """The system prompt of /v1/responses."""
+    instructions = document.get("instructions")
+    if isinstance(instructions, str):
+        yield instructions
 
 
 def _system(messages: object) -> Iterator[str]:

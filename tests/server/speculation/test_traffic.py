@@ -117,3 +117,14 @@ def test_any_document_has_a_class_with_bounded_names(document: dict[str, Any]) -
     cls = classify(document, key_id=None)
     assert cls == classify(document, key_id=None)
     assert all(len(name) <= 32 for name in cls.path)
+
+
+def test_a_request_is_of_one_class_through_either_api() -> None:
+    system = {"role": "system", "content": "be brief"}
+    format_ = {"type": "json_schema", "name": "x", "schema": SCHEMA}
+    assert own({"input": "hi", "text": {"format": format_}}) == own(
+        chat(response_format=wants(SCHEMA))
+    )
+    assert own({"input": [system]}) == own({"messages": [system]})
+    assert own({"input": "hi", "instructions": "be brief"}) == own({"messages": [system]})
+    assert own({"input": "hi"}) == own(chat())
