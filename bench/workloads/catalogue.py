@@ -36,7 +36,7 @@ def choose(
         taken.add(one.name)
     if not names:
         return tuple(own) or tuple(one for one in known if one.code != AWS8)
-    found = [one for name in names for one in _named(name, known)]
+    found = [one for name in names for one in _named(name, (*known, *own))]
     return tuple({one.name: one for one in (*found, *own)}.values())
 
 
