@@ -110,7 +110,8 @@ def test_own_requests_are_measured_as_they_ask(tmp_path: Path) -> None:
     ]
     path.write_text("".join(json.dumps(one) + "\n" for one in bodies))
     answers = {f"say {i}": "some answer of a few tokens" for i in range(3)}
-    plain, spec = FakeEngine(Steps(1), answers), FakeEngine(Steps(8, speculative=True), answers)
+    plain = FakeEngine(Steps(1, step_s=0.002), answers)
+    spec = FakeEngine(Steps(8, step_s=0.004, speculative=True), answers)
     with ExitStack() as stack:
         urls = [stack.enter_context(serving_in_thread(one)) for one in (plain, spec)]
         arms = ("--plain-url", urls[0], "--speculative-url", urls[1], "--out", str(out))
