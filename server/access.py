@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.errors import ApiError
 from server.keys import ANONYMOUS, Key, KeyRing
+from server.record import record_of
 from server.responses import send_error
 
 OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
@@ -59,6 +60,7 @@ class AccessMiddleware:
                 scope[KEY] = self._access.key_of(scope)
             except ApiError as error:
                 self._on_refused(error.code)
+                record_of(scope).code = error.code
                 await send_error(send, error)
                 return
         await self._app(scope, receive, send)

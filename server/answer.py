@@ -8,6 +8,8 @@ from typing import Any
 from starlette.types import Send
 
 from server.errors import ApiError
+from server.openai_request import RESPONSES_PATH
+from server.record import RECORD, Record
 from server.responses import STALLED, WRITE, bounded, raw_headers, send_body, send_error
 from server.usage import Tokens
 
@@ -25,6 +27,7 @@ class Answer:
         self._send = bounded(send, write_s, state)
         self._write: Callable[[bytes], None] = state[WRITE]
         self._stalled: Callable[[], bool] = state[STALLED]
+        self.record: Record = state[RECORD]
         self.headers: dict[str, str] = {}
         """Until the first byte, more may be added."""
         self.tokens: Tokens | None = None
@@ -75,7 +78,8 @@ class Answer:
             self.status = error.status
             await send_error(self._send, error, self.headers)
         else:
-            await self._body(error.event(), more=False)
+            typed = self.record.path == RESPONSES_PATH
+            await self._body(error.event(typed=typed), more=False)
 
     async def _body(self, data: bytes, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": more})

@@ -32,16 +32,20 @@ from server.health import Health
 from server.keys import KeyRing
 from server.metrics import Metrics
 from server.models import Models
-from server.openai_request import CHAT_PATH, COMPLETION_PATH
+from server.observed import ObservedMiddleware, Observers
+from server.openai_request import PATHS
+from server.openapi import DOCUMENT
 from server.pools.dispatcher import Dispatcher
 from server.pools.ejection import Ejector
 from server.pools.fleet import Fleet
 from server.pools.policy import FixedPolicy, Policy
 from server.pools.retry import RetryBudget
 from server.quotas import Quotas
-from server.request_id import RequestIdMiddleware, request_id_of
+from server.record import record_of
+from server.request_id import request_id_of
 from server.responses import JSON, REQUEST_ID
 from server.speculation import AutoPolicy
+from server.surface import why_not
 from server.timeouts import Timeouts
 
 
@@ -91,6 +95,7 @@ def create_app(
     keys: KeyRing | None = None,
     quotas: Quotas | None = None,
     policy: Policy | None = None,
+    observers: Observers | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Gateway:
     """For a server.listener."""
@@ -129,7 +134,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.add_middleware(AccessMiddleware, access=access, on_refused=metrics.rejected)
-    app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(ObservedMiddleware, observers=observers or Observers(), clock=clock)
     app.add_exception_handler(404, _unknown_url)
     app.add_exception_handler(405, _method_not_allowed)
     app.add_exception_handler(ApiError, _api_error)
@@ -167,21 +172,26 @@ def _routes(
         document = dispatcher.policy.snapshot()
         return Response(json.dumps(document), media_type=JSON)
 
+    async def openapi(request: Request) -> Response:
+        return Response(json.dumps(DOCUMENT), media_type=JSON)
+
     return [
-        Route(CHAT_PATH, completions, methods=["POST"]),
-        Route(COMPLETION_PATH, completions, methods=["POST"]),
+        *(Route(path, completions, methods=["POST"]) for path in PATHS),
         Route("/v1/models", models.list, methods=["GET"]),
         Route("/v1/models/{model:path}", models.one, methods=["GET"]),
         Route("/v1/speculation", speculation, methods=["GET"]),
         Route("/health/live", health.live, methods=["GET"]),
         Route("/health/ready", health.ready, methods=["GET"]),
+        Route("/openapi.json", openapi, methods=["GET"]),
         _metrics_route(metrics),
     ]
 
 
 async def _unknown_url(request: Request, error: Exception) -> Response:
     path = request.url.path[:200]
-    return _response(ApiError(404, "unknown_url", f"There is nothing at {path}."))
+    why = why_not(path)
+    text = f"There is nothing at {path}" + (f": {why}." if why else ".")
+    return _response(request, ApiError(404, "unknown_url", text))
 
 
 async def _method_not_allowed(request: Request, error: Exception) -> Response:
@@ -192,20 +202,21 @@ async def _method_not_allowed(request: Request, error: Exception) -> Response:
         f"{request.method} is not possible at {request.url.path}; use {allow}.",
         extra={} if allow is None else {"allow": allow},
     )
-    return _response(answer)
+    return _response(request, answer)
 
 
 async def _api_error(request: Request, error: Exception) -> Response:
-    return _response(cast(ApiError, error))
+    return _response(request, cast(ApiError, error))
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:
     # Outside our own middleware, so the id is put on here; Starlette raises it again for the log.
     answer = ApiError(500, "internal_error", "The gateway failed on this request; this is a bug.")
-    response = _response(answer)
+    response = _response(request, answer)
     response.headers[REQUEST_ID] = request_id_of(request.scope)
     return response
 
 
-def _response(error: ApiError) -> Response:
+def _response(request: Request, error: ApiError) -> Response:
+    record_of(request.scope).code = error.code
     return Response(error.body(), error.status, headers=error.headers(), media_type=JSON)

@@ -1,16 +1,17 @@
-"""POST /v1/chat/completions and /v1/completions, as bare ASGI: it owns every cancellation."""
+"""POST of what goes to an engine, as bare ASGI: it owns every cancellation."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 from starlette.types import Receive, Scope, Send
 
 from server.access import key_of
-from server.admission import Admission, Ticket, shutting_down
+from server.admission import Admission, shutting_down
 from server.answer import Answer
 from server.body import read_json_body, watch_disconnect
 from server.client_deadline import ClientPatience, patience_of
@@ -23,11 +24,14 @@ from server.openai_request import CompletionRequest, parse_request
 from server.pools.ask import HEADER
 from server.pools.dispatcher import Dispatcher
 from server.quotas import Quotas
-from server.responses import DROP, POOL, header
+from server.responses import DROP, POOL, REPLICA, header
+from server.ticket import Ticket
 from server.timeouts import Timeouts, deadline
 
 CLIENT_GONE = 499
 """Counted, never sent: nobody is there to read it."""
+
+LONG_BODY = 64 * 1024
 
 Outcome = tuple[int, str]
 """Status and code, as they are counted."""
@@ -76,6 +80,7 @@ class _Exchange:
         finally:
             pool = self._answer.headers.get(POOL)
             passed_s = self._passed_s()
+            self._write_down(outcome[1])
             self._to.metrics.request_ended(self._scope["path"], pool, *outcome, passed_s)
 
     async def _answered(self, ticket: Ticket) -> Outcome:
@@ -100,14 +105,29 @@ class _Exchange:
             with deadline("body", self._to.timeouts.body):
                 body = await read_json_body(self._scope, self._receive, self._to.max_body_bytes)
             asked = header(self._scope, HEADER)
-            key_id = None if self._key is ANONYMOUS else self._key.name
-            request = parse_request(self._scope["path"], body, asked, key_id)
+            request = await self._parsed(body, asked)
             if not self._key.may_use(request.model):
                 raise model_not_found(request.model)
             self._to.dispatcher.require(request.ask)
             await self._unless_gone(ticket, request, patience)
         if cancel.cancelled_caught and not self._answer.finished:
             raise self._ended(ticket)
+
+    async def _parsed(self, body: bytes, asked: str | None) -> CompletionRequest:
+        record = self._answer.record
+        key_id = None if self._key is ANONYMOUS else self._key.name
+        parse = partial(parse_request, self._scope["path"], body, asked, key_id)
+        # In a thread where JSON and schema take long enough for other streams to notice.
+        long = len(body) >= LONG_BODY
+        request = await anyio.to_thread.run_sync(parse) if long else parse()
+        record.model, record.stream, record.prompt = request.model, request.stream, request.prompt
+        return request
+
+    def _write_down(self, code: str) -> None:
+        record, headers = self._answer.record, self._answer.headers
+        record.code = code
+        record.key_id = None if self._key is ANONYMOUS else self._key.name
+        record.pool, record.replica = headers.get(POOL), headers.get(REPLICA)
 
     async def _unless_gone(
         self, ticket: Ticket, request: CompletionRequest, patience: ClientPatience
@@ -145,6 +165,7 @@ class _Exchange:
         limit_s = patience.queue_s(self._to.timeouts.queue, self._passed_s())
         await self._to.admission.turn(ticket, limit_s)
         self._to.metrics.queued_for(self._key.priority, self._to.clock() - asked)
+        self._answer.record.queued, self._answer.record.admitted = asked, self._to.clock()
         self._phase = "prefill"
         self._to.dispatcher.require(request.ask)
         with self._client_deadline(patience):

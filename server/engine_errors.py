@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from server.engine_json import read_object
 from server.errors import ApiError, Code, engine_lost
-from server.openai_request import CHAT_PATH, CompletionRequest
+from server.openai_request import CHAT_PATH, RESPONSES_PATH, CompletionRequest
+from server.structured import Fault
 
 # vLLM names its dead core in the message only.
 DEAD_ENGINE = ("EngineCore", "EngineDead", "cannot schedule new futures")
@@ -19,8 +21,11 @@ GRAMMAR = (
     "Failed to transform",
     "The provided JSON schema",
 )
+# vLLM 0.16 reads the calls that it asked for with pydantic and passes on what that says.
+UNREADABLE_CALLS = re.compile(r"^\d+ validation errors? for list\[")
 # The fields whose grammar is a JSON schema.
-SCHEMAS = ("response_format", "structured_outputs.json", "tools")
+SCHEMAS = ("response_format", "structured_outputs.json", "text.format", "tools")
+PROMPTS = {CHAT_PATH: "messages", RESPONSES_PATH: "input"}
 
 
 def translate(
@@ -71,9 +76,22 @@ def _from(
             "engine_unexpected",
             f"The engine answered {request.path} with HTTP {status}, which no engine does there.",
         )
+    if UNREADABLE_CALLS.match(message):
+        return _unreadable_calls(message)
     param = error.get("param")
     code, param = _classify(message, param if isinstance(param, str) else None, request)
     return ApiError(400, code, message, param=param)
+
+
+def _unreadable_calls(message: str) -> ApiError:
+    if "EOF while parsing" in message:
+        return ApiError(
+            400,
+            "output_cut_off",
+            "The tool call was cut off by the token limit before it was whole; raise max_tokens.",
+            param="max_tokens",
+        )
+    return Fault("not_json", "its tool calls are not JSON").error()
 
 
 def _server_side(status: int, message: str, retry_after_s: float) -> ApiError:
@@ -91,7 +109,7 @@ def _classify(
     message: str, param: str | None, request: CompletionRequest
 ) -> tuple[Code, str | None]:
     if "maximum context length" in message.lower() or param in ("input_tokens", "input_text"):
-        return "context_length_exceeded", "messages" if request.path == CHAT_PATH else "prompt"
+        return "context_length_exceeded", PROMPTS.get(request.path, "prompt")
     if message.startswith(GRAMMAR):
         param = request.grammar or param
         return ("invalid_json_schema" if param in SCHEMAS else "invalid_value"), param

@@ -24,6 +24,7 @@ Code = Literal[
     "unsupported_value",
     "context_length_exceeded",
     "invalid_json_schema",
+    "output_cut_off",
     "invalid_api_key",
     "insufficient_permissions",
     "model_not_found",
@@ -41,6 +42,7 @@ Code = Literal[
     "not_implemented",
     "engine_refused",
     "engine_unexpected",
+    "invalid_structured_output",
     "engine_starting",
     "engine_restarting",
     "engine_failed",
@@ -102,9 +104,16 @@ class ApiError(Exception):
     def body(self) -> bytes:
         return json.dumps(self.payload()).encode()
 
-    def event(self) -> bytes:
-        """The last event of a stream that has begun; no [DONE] follows it."""
-        return b"data: " + self.body() + b"\n\n"
+    def event(self, *, typed: bool = False) -> bytes:
+        """The last event of a stream that has begun; no [DONE] follows it.
+
+        `typed`: as /v1/responses has it.
+        """
+        if not typed:
+            return b"data: " + self.body() + b"\n\n"
+        error = self.payload()["error"]
+        document = {**error, "type": "error", "error": error}
+        return b"event: error\ndata: " + json.dumps(document).encode() + b"\n\n"
 
     def headers(self) -> dict[str, str]:
         headers = dict(self.extra)

@@ -7,7 +7,7 @@ without a word. What is not listed here is refused by name.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from server.errors import ApiError, invalid
@@ -45,6 +45,7 @@ ONLY: Mapping[str, tuple[Any, ...]] = {
     "service_tier": ("auto", "default"),
     "verbosity": ("medium",),
     "best_of": (1,),
+    "background": (False,),
 }
 
 CHAT = (
@@ -61,12 +62,42 @@ CHAT = (
 
 COMPLETION = _SHARED | _names("prompt suffix best_of")
 
+# Of /v1/responses, which has some fields of chat under other names.
+RESPONSES = HINTS - {"prediction"} | _names(
+    """
+    model input instructions max_output_tokens stream stream_options temperature top_p user
+    tools tool_choice parallel_tool_calls max_tool_calls text reasoning include include_reasoning
+    top_logprobs truncation store background service_tier structured_outputs
+    top_k min_p presence_penalty frequency_penalty repetition_penalty logit_bias seed stop
+    stop_token_ids include_stop_str_in_output ignore_eos skip_special_tokens
+    chat_template_kwargs priority cache_salt
+    """
+)
+RESPONSES_HINTS = HINTS | {"stream_options"}
+
+TOKENIZE = _names(
+    """
+    model prompt messages tools add_special_tokens add_generation_prompt continue_final_message
+    return_token_strs chat_template_kwargs
+    """
+)
+DETOKENIZE = _names("model tokens")
+
+TOOL_TYPES = ("function", "custom")
+"""The others run on OpenAI's side; the engine would leave them out without a word."""
+
 NOT_OFFERED = _names(
     """
     audio function_call functions moderation web_search_options chat_template request_id
     session_id kv_transfer_params ec_transfer_params mm_payload mm_processor_kwargs
     media_io_kwargs prompt_embeds vllm_xargs return_mm_kwargs routed_experts_prompt_start
     watermarking
+    """
+)
+RESPONSES_NOT_OFFERED = _names(
+    """
+    access_programs background_options context_management conversation enable_response_messages
+    image previous_input_messages previous_response_id prompt
     """
 )
 
@@ -76,18 +107,35 @@ def check_fields(body: Mapping[str, Any], known: frozenset[str]) -> None:
     for name, value in body.items():
         if name not in known:
             raise _refused(name, known)
-        allowed = ONLY.get(name)
-        if allowed is not None and value is not None and value not in allowed:
-            only = " or ".join(repr(one) for one in allowed)
+        check_value(name, name, value)
+
+
+def check_value(param: str, name: str, value: object) -> None:
+    """Raises ApiError for a value that the answer would be silently without."""
+    allowed = ONLY.get(name)
+    if allowed is None or value is None or value in allowed:
+        return
+    only = " or ".join(repr(one) for one in allowed)
+    raise invalid(
+        f"This {name} is not offered here; leave it out or send {only}.",
+        param=param,
+        code="unsupported_value",
+    )
+
+
+def check_tools(types: Sequence[str]) -> None:
+    """Of /v1/responses. Raises ApiError."""
+    for place, kind in enumerate(types):
+        if kind not in TOOL_TYPES:
             raise invalid(
-                f"This {name} is not offered here; leave it out or send {only}.",
-                param=name,
+                f"tools.{place}.type is {kind[:80]!r}; offered are {' and '.join(TOOL_TYPES)}.",
+                param=f"tools.{place}.type",
                 code="unsupported_value",
             )
 
 
 def _refused(name: str, known: frozenset[str]) -> ApiError:
-    if name in NOT_OFFERED:
+    if name in NOT_OFFERED or (known is RESPONSES and name in RESPONSES_NOT_OFFERED):
         return invalid(
             f"The field {name!r} is not offered here; leave it out.",
             param=name,

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 from server.admission import Admission
+from server.fair_queue import PRIORITIES
 from server.keys import Priority
 from server.metric_table import MetricTable
 from server.pools.metrics import FleetMetrics
+from server.structured import FaultKind, Form, Verdict
 from server.usage import Acceptance, Pool, Tokens
 
 REQUEST_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 GAP_SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0)
-
+TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 1.0)
+ACCEPTANCE_LENGTHS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 12.0, 16.0)
 QUEUE_SECONDS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 Phase = Literal["body", "queue", "prefill", "answer"]
@@ -42,9 +46,10 @@ class Metrics:
             "requests_in_flight", "Requests from their headers to their last byte."
         )
         self._running = table.gauge("requests_running", "Those of them that the engine has.")
-        self._queued = table.gauge(
+        queued = table.gauge(
             "requests_queued", "Those of them that wait for their turn.", "priority"
         )
+        self._queued_by = {priority: queued.labels(priority) for priority in PRIORITIES}
         self._queue_seconds = table.histogram(
             "queue_seconds",
             "From asking for a turn to having it; who never had one is in rejections.",
@@ -71,8 +76,8 @@ class Metrics:
         self._seconds = table.histogram(
             "request_seconds", "From the first byte to the last.", REQUEST_SECONDS, "route", "pool"
         )
-        self._first_chunk = table.histogram(
-            "time_to_first_chunk_seconds",
+        self._first_token = table.histogram(
+            "time_to_first_token_seconds",
             "From the engine being asked to its first tokens, streams only.",
             REQUEST_SECONDS,
             "pool",
@@ -81,6 +86,13 @@ class Metrics:
             "step_gap_seconds",
             "Between two chunks of a stream with one choice. A chunk holds the tokens of one step.",
             GAP_SECONDS,
+            "pool",
+        )
+        self._per_token = table.histogram(
+            "time_per_output_token_seconds",
+            "Of a stream with one choice: from its first chunk to its last, by the tokens after "
+            "those of the first read.",
+            TOKEN_SECONDS,
             "pool",
         )
         self._prompt = table.counter(
@@ -96,7 +108,29 @@ class Metrics:
             "Steps that verified drafts. Acceptance length is 1 + accepted / steps.",
             "pool",
         )
+        self._acceptance_length = table.histogram(
+            "acceptance_length",
+            "Tokens per step of a request that drafted: 1 + accepted / steps. "
+            "`form` is what the answer was asked to be.",
+            ACCEPTANCE_LENGTHS,
+            "pool",
+            "form",
+        )
+        self._structured = table.counter(
+            "structured_outputs",
+            "Answers held to a form: `valid`, `incomplete`, or what was wrong.",
+            "pool",
+            "form",
+            "outcome",
+        )
+        self._whitespace_cuts = table.counter(
+            "whitespace_cuts", "Streams ended as only white space came.", "pool"
+        )
         self.fleet = FleetMetrics(table)
+        self.log_lines_dropped = table.counter(
+            "request_log_lines_dropped",
+            "Lines of the request log that a full or slow disk cost.",
+        )
         tasks = table.gauge("event_loop_tasks", "Tasks of the event loop; at rest always as many.")
         tasks.set_function(_tasks)
         self.draining = table.gauge("draining", "1 from SIGTERM on.")
@@ -105,7 +139,7 @@ class Metrics:
         self._in_flight.set(admission.in_flight)
         self._running.set(admission.running)
         for priority, count in admission.queued().items():
-            self._queued.labels(priority).set(count)
+            self._queued_by[priority].set(count)
 
     def queued_for(self, priority: Priority, seconds: float) -> None:
         self._queue_seconds.labels(priority).observe(seconds)
@@ -124,13 +158,17 @@ class Metrics:
 
     def of(self, pool: Pool) -> PoolMetrics:
         return PoolMetrics(
-            first_chunk=self._first_chunk.labels(pool).observe,
+            first_token=self._first_token.labels(pool).observe,
             step_gap=self._step_gap.labels(pool).observe,
+            per_token=self._per_token.labels(pool).observe,
             prompt=self._prompt.labels(pool),
             completion=self._completion.labels(pool),
             drafted=self._drafted.labels(pool),
             accepted=self._accepted.labels(pool),
             steps=self._steps.labels(pool),
+            acceptance_length=partial(self._acceptance_length.labels, pool),
+            structured_outputs=partial(self._structured.labels, pool),
+            whitespace_cuts=self._whitespace_cuts.labels(pool),
         )
 
 
@@ -138,15 +176,19 @@ class Metrics:
 class PoolMetrics:
     """Those of one pool's answers, without the look-up by label for each chunk."""
 
-    first_chunk: Callable[[float], None]
+    first_token: Callable[[float], None]
     step_gap: Callable[[float], None]
+    per_token: Callable[[float], None]
     prompt: Counter
     completion: Counter
     drafted: Counter
     accepted: Counter
     steps: Counter
+    acceptance_length: Callable[[Form], Histogram]
+    structured_outputs: Callable[[Form, Verdict | FaultKind], Counter]
+    whitespace_cuts: Counter
 
-    def generated(self, tokens: Tokens | None, acceptance: Acceptance | None) -> None:
+    def generated(self, tokens: Tokens | None, acceptance: Acceptance | None, form: Form) -> None:
         if tokens is not None:
             self.prompt.inc(tokens.prompt)
             self.completion.inc(tokens.completion)
@@ -154,6 +196,9 @@ class PoolMetrics:
             self.drafted.inc(acceptance.drafted)
             self.accepted.inc(acceptance.accepted)
             self.steps.inc(acceptance.steps)
+            if acceptance.steps:
+                length = 1 + acceptance.accepted / acceptance.steps
+                self.acceptance_length(form).observe(length)
 
 
 def _tasks() -> float:

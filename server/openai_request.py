@@ -3,55 +3,46 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from server import fields
-from server.errors import ApiError, Code, invalid
+from server.envelopes import (
+    Chat,
+    Completion,
+    Detokenize,
+    Envelope,
+    Responses,
+    StreamOptions,
+    Tokenize,
+    check_roles,
+    validated,
+)
+from server.errors import ApiError, invalid
 from server.pools.ask import Ask, ask_of, take_mode
 from server.speculation import classify
+from server.structured import Contract, Form
 
-ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 CHAT_PATH = "/v1/chat/completions"
 COMPLETION_PATH = "/v1/completions"
+RESPONSES_PATH = "/v1/responses"
+TOKENIZE_PATH = "/tokenize"
+DETOKENIZE_PATH = "/detokenize"
 
-T = TypeVar("T")
-# Only the first fault is told, and a body of megabytes has room for a million.
-Items = Annotated[list[T], Field(fail_fast=True)]
-
-
-class _Lenient(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
-
-
-class _StreamOptions(_Lenient):
-    include_usage: bool | None = None
-    continuous_usage_stats: bool | None = None
-    include_obfuscation: bool | None = None
-
-
-class _Message(_Lenient):
-    role: str
-
-
-class _Envelope(_Lenient):
-    model: str = Field(min_length=1)
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    n: int | None = Field(default=None, ge=1)
-    max_tokens: int | None = Field(default=None, ge=0)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
-
-
-class _Chat(_Envelope):
-    messages: Items[_Message] = Field(min_length=1)
-
-
-class _Completion(_Envelope):
-    prompt: str | Items[str] | Items[int] | Items[Items[int]]
+_ENVELOPES: Mapping[str, tuple[type[Envelope], frozenset[str]]] = {
+    CHAT_PATH: (Chat, fields.CHAT),
+    COMPLETION_PATH: (Completion, fields.COMPLETION),
+    RESPONSES_PATH: (Responses, fields.RESPONSES),
+    TOKENIZE_PATH: (Tokenize, fields.TOKENIZE),
+    DETOKENIZE_PATH: (Detokenize, fields.DETOKENIZE),
+}
+PATHS = tuple(_ENVELOPES)
+"""What goes to an engine."""
+UNGENERATED = frozenset({TOKENIZE_PATH, DETOKENIZE_PATH})
+"""No tokens come of these."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +51,12 @@ class CompletionRequest:
     model: str
     stream: bool
     wants_usage: bool
+    wants_running_usage: bool
+    """In every chunk."""
     grammar: str | None
     """The field that holds the answer to a grammar, if one does."""
+    contract: Contract | None
+    """None: free text, or a form that only the engine can hold an answer to."""
     ask: Ask
     max_tokens: int | None
     """Of each choice; None: the engine's limit."""
@@ -69,6 +64,21 @@ class CompletionRequest:
     """For all prompts together."""
     body: bytes
     """For the engine: the client's, with usage asked for in every stream."""
+    document: Mapping[str, Any]
+    """The client's, without what no engine knows."""
+
+    @property
+    def prompt(self) -> object:
+        """What the model is to read."""
+        names = ("messages", "input", "prompt", "tokens")
+        return next((self.document[name] for name in names if name in self.document), None)
+
+    @property
+    def form(self) -> Form:
+        if self.contract is not None:
+            return self.contract.kind
+        outputs = (self.grammar or "").startswith(("structured_outputs", "response_format"))
+        return "grammar" if outputs else "free"
 
 
 def parse_request(
@@ -80,44 +90,66 @@ def parse_request(
     mode = take_mode(document, speculation)
     if len(document) < fields_sent:
         raw = json.dumps(document).encode()
-    chat = path == CHAT_PATH
-    fields.check_fields(document, fields.CHAT if chat else fields.COMPLETION)
-    envelope = _validated(_Chat if chat else _Completion, document)
-    if isinstance(envelope, _Chat):
-        _check_roles(envelope.messages)
-    stream = bool(envelope.stream)
-    options = envelope.stream_options
-    if options is not None:
-        if not stream:
-            raise invalid("stream_options needs stream = true.", param="stream_options")
-        _check_options(document["stream_options"])
-    wants_usage = stream and options is not None and bool(options.include_usage)
+    model, known = _ENVELOPES[path]
+    fields.check_fields(document, known)
+    envelope = validated(model, document)
+    _check(envelope)
+    contract = None if path in UNGENERATED else Contract.of(document)
+    usage, running = _usage(envelope, document)
+    body = raw
+    if envelope.stream and path in (CHAT_PATH, COMPLETION_PATH):
+        body = _with_usage(document, running=running or contract is not None)
     return CompletionRequest(
         path=path,
         model=envelope.model,
-        stream=stream,
-        wants_usage=wants_usage,
+        stream=bool(envelope.stream),
+        wants_usage=usage,
+        wants_running_usage=running,
         grammar=_grammar(document),
-        ask=ask_of(document, mode, len(raw), classify(document, key_id=key_id)),
-        max_tokens=(
-            envelope.max_tokens
-            if envelope.max_completion_tokens is None
-            else envelope.max_completion_tokens
+        contract=contract,
+        ask=ask_of(
+            document,
+            mode,
+            len(raw),
+            None if path in UNGENERATED else classify(document, key_id=key_id),
         ),
-        choices=(envelope.n or 1) * _prompts(envelope),
-        body=_with_usage(document, wants_usage=wants_usage) if stream else raw,
+        max_tokens=envelope.max_tokens_asked,
+        choices=envelope.choices,
+        body=body,
+        document=document,
     )
 
 
-def _prompts(envelope: _Envelope) -> int:
-    prompt = getattr(envelope, "prompt", "")
-    many = isinstance(prompt, list) and not (prompt and isinstance(prompt[0], int))
-    return max(1, len(prompt)) if many else 1
+def _usage(envelope: Envelope, document: dict[str, Any]) -> tuple[bool, bool]:
+    """Whether the client wants it at the end, and in every chunk."""
+    options = envelope.stream_options
+    if options is None:
+        return False, False
+    if not envelope.stream:
+        raise invalid("stream_options needs stream = true.", param="stream_options")
+    _check_options(document["stream_options"])
+    usage = bool(options.include_usage)
+    # Without the one, the engine would not send the other either.
+    return usage, usage and bool(options.continuous_usage_stats)
+
+
+def _check(envelope: Envelope) -> None:
+    """What neither a type says nor the engine refuses."""
+    match envelope:
+        case Chat(messages=messages):
+            check_roles(messages)
+        case Tokenize(prompt=prompt, messages=messages):
+            if (prompt is None) == (messages is None):
+                raise invalid("Send either 'prompt' or 'messages'.", param="prompt")
+            check_roles(messages or [])
+        case Responses(tools=tools, text=text):
+            fields.check_tools([tool.type for tool in tools or ()])
+            fields.check_value("text.verbosity", "verbosity", text.verbosity if text else None)
 
 
 def _check_options(options: dict[str, Any]) -> None:
     for name in options:
-        if name not in _StreamOptions.model_fields:
+        if name not in StreamOptions.model_fields:
             where = f"stream_options.{name[:80]}"
             raise invalid(f"Unknown field {where!r}.", param=where, code="unknown_parameter")
 
@@ -128,15 +160,18 @@ def _grammar(document: dict[str, Any]) -> str | None:
         for kind in ("json", "regex", "choice", "grammar", "json_object", "structural_tag"):
             if outputs.get(kind) is not None:
                 return f"structured_outputs.{kind}"
+    text = document.get("text")
+    if isinstance(text, dict) and text.get("format"):
+        return "text.format"
     return next((name for name in ("response_format", "tools") if document.get(name)), None)
 
 
-def _with_usage(document: dict[str, Any], *, wants_usage: bool) -> bytes:
-    options = dict(document.get("stream_options") or {})
-    if not wants_usage:
-        # Without include_usage the engine would not have sent running counts either.
-        options.pop("continuous_usage_stats", None)
-    options["include_usage"] = True
+def _with_usage(document: dict[str, Any], *, running: bool) -> bytes:
+    """`running`: also in each chunk, for a count of what came before an end of our own."""
+    options = {**(document.get("stream_options") or {}), "include_usage": True}
+    options.pop("continuous_usage_stats", None)
+    if running:
+        options["continuous_usage_stats"] = True
     return json.dumps({**document, "stream_options": options}).encode()
 
 
@@ -149,38 +184,3 @@ def _object(raw: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise invalid("The body must be a JSON object.", code="invalid_type")
     return document
-
-
-def _validated(model: type[_Envelope], document: dict[str, Any]) -> _Envelope:
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        raise _sentence(error) from error
-
-
-def _sentence(error: ValidationError) -> ApiError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    location = first["loc"]
-    # A union's own branches are no path a client wrote.
-    name = "prompt" if location[0] == "prompt" else ".".join(str(part) for part in location)
-    if first["type"] == "missing":
-        return invalid(
-            f"The field {name!r} is missing.", param=name, code="missing_required_parameter"
-        )
-    if name == "prompt":
-        return invalid(
-            "prompt must be a string, a list of strings, or token ids.",
-            param=name,
-            code="invalid_type",
-        )
-    code: Code = "invalid_type" if first["type"].endswith("_type") else "invalid_value"
-    return invalid(f"{name}: {first['msg']}.", param=name, code=code)
-
-
-def _check_roles(messages: list[_Message]) -> None:
-    for place, message in enumerate(messages):
-        if message.role not in ROLES:
-            raise invalid(
-                f"messages.{place}.role is {message.role[:80]!r}; roles are {', '.join(ROLES)}.",
-                param=f"messages.{place}.role",
-            )

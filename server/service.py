@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import anyio
@@ -19,6 +19,7 @@ from server.config.plans import plan_all
 from server.config.sources import PREFIX, SettingsError
 from server.listener import bind, make_listener, url_of
 from server.metrics import Metrics
+from server.observing import open_observers
 from server.pools.build import Builder, Prepared
 from server.pools.fleet import Fleet
 from server.pools.reload import Reloader, limits_of, log_name
@@ -46,13 +47,19 @@ async def serve(settings: Settings, load: Load | None = None) -> int:
             builder = Builder(Path(folder), fleet, metrics, time.monotonic)
             fleet.on_gone = builder.gone
             prepared = await builder.prepare(plans)
-            async with _quotas(settings, metrics) as quotas:
-                gateway = create_app(
-                    fleet, metrics, limits=limits_of(settings), keys=keys, quotas=quotas
-                )
-                reloader = Reloader(gateway, builder, settings, load or (lambda: settings))
-                with _hangups(load) as hangups:
-                    return await _until_signal(reloader, prepared, sockets, hangups)
+            with closing(open_observers(settings, metrics)) as observers:
+                async with _quotas(settings, metrics) as quotas:
+                    gateway = create_app(
+                        fleet,
+                        metrics,
+                        limits=limits_of(settings),
+                        keys=keys,
+                        quotas=quotas,
+                        observers=observers,
+                    )
+                    reloader = Reloader(gateway, builder, settings, load or (lambda: settings))
+                    with _hangups(load) as hangups:
+                        return await _until_signal(reloader, prepared, sockets, hangups)
 
 
 @contextmanager

@@ -122,6 +122,14 @@ class Settings(BaseSettings):
         None, description="Folder for the engine's log; by default a new temporary one."
     )
 
+    request_log: str = Field(
+        "-", description="A line of JSON for each request: `-` is stderr, or a file, or `off`."
+    )
+    log_prompts: bool = Field(False, description="Prompts in that log too; never answers.")
+    otlp_endpoint: HttpUrl | None = Field(
+        None, description="OpenTelemetry collector that gets traces, as http://HOST:4318."
+    )
+
     replicas: tuple[ReplicaConfig, ...] = Field(
         (), description="The engines; without any, the one that the flags describe."
     )

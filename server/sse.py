@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 DONE = b"[DONE]"
 DATA = b"data: "
@@ -91,3 +93,9 @@ def _data(line: bytes) -> bytes | None:
     if name != b"data":
         return None
     return value.removeprefix(b" ")
+
+
+def sse(document: dict[str, Any], event: str | None = None) -> bytes:
+    """An event of our own; `event` is its name."""
+    name = b"" if event is None else b"event: " + event.encode() + b"\n"
+    return name + b"data: " + msgspec.json.encode(document) + b"\n\n"

@@ -1,98 +1,68 @@
-"""One engine stream: what of it the client gets, and whether it ended well."""
+"""An engine's stream as the relay sees it, whichever API it is of."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 
-import msgspec
-
-from server.engine_errors import translate_event
-from server.engine_json import read_object
-from server.errors import engine_lost
-from server.openai_request import CompletionRequest
-from server.sse import DONE, Event
-from server.usage import Acceptance, Pool, Tokens, acceptance_of, tokens_of, with_acceptance
+from server.chunk_stream import ChunkReader
+from server.openai_request import RESPONSES_PATH, CompletionRequest
+from server.response_stream import ResponseReader
+from server.sse import Event
+from server.structured import Fault, Verdict
+from server.usage import Acceptance, Pool, Tokens
 
 
-@dataclass
-class StreamReader:
-    """Raises ApiError from `read` and `end` where the engine's stream is not whole."""
+class Reader(Protocol):
+    """Raises ApiError from all its methods where the engine's stream is not as it should be."""
 
-    request: CompletionRequest
-    pool: Pool
-    retry_after_s: float
-    tokens: Tokens | None = None
-    acceptance: Acceptance | None = None
-    done: bool = False
-    chunks: int = 0
-    """With a step's tokens in them: usage is none, nor is the role that opens a chat."""
-    _open: set[int] = field(default_factory=set)
-    _closed: set[int] = field(default_factory=set)
+    @property
+    def done(self) -> bool: ...
 
-    def read(self, event: Event) -> bytes | None:
-        """The bytes for the client; None where the event is not for it."""
-        data = event.data
-        if data is None:
-            return event.raw
-        if data.strip() == DONE:
-            return self._end_mark(event)
-        document = read_object(data)
-        if document is None:
-            raise engine_lost(self.retry_after_s)
-        if document.get("error"):
-            raise translate_event(
-                document["error"], request=self.request, retry_after_s=self.retry_after_s
-            )
-        choices = document.get("choices")
-        listed = choices if isinstance(choices, list) else []
-        self._follow(listed)
-        if document.get("usage") and not choices:
-            return self._usage(document)
-        return event.raw
+    @property
+    def chunks(self) -> int:
+        """With a step's tokens in them."""
+        ...
 
     @property
     def single(self) -> bool:
         """One choice so far: what lies between two chunks is one step."""
-        return len(self._open | self._closed) == 1
+        ...
+
+    @property
+    def tokens(self) -> Tokens | None: ...
+
+    @property
+    def running(self) -> int | None:
+        """Tokens so far, where the engine counts as it goes."""
+        ...
+
+    @property
+    def acceptance(self) -> Acceptance | None: ...
+
+    @property
+    def verdict(self) -> Verdict | Fault | None: ...
+
+    @property
+    def due(self) -> bool:
+        """`settled` has the next bytes for the client."""
+        ...
+
+    @property
+    def cut(self) -> bool:
+        """The engine is to be stopped: nobody needs the rest."""
+        ...
+
+    def read(self, event: Event) -> bytes | None:
+        """The bytes for the client; None where the event is not for it."""
+        ...
+
+    async def settled(self) -> bytes: ...
 
     def end(self) -> None:
         """The engine closed the stream."""
-        if not self.done:
-            raise engine_lost(self.retry_after_s)
-
-    def _end_mark(self, event: Event) -> bytes:
-        # vLLM also writes [DONE] after its core died; only a finish_reason proves an end.
-        if not self._closed or self._open:
-            raise engine_lost(self.retry_after_s)
-        self.done = True
-        return event.raw
-
-    def _follow(self, choices: list[Any]) -> None:
-        has_tokens = False
-        for choice in choices:
-            if not isinstance(choice, dict):
-                continue
-            has_tokens = has_tokens or not _only_role(choice)
-            index = choice.get("index", 0)
-            if choice.get("finish_reason") is not None:
-                self._closed.add(index)
-                self._open.discard(index)
-            elif index not in self._closed:
-                self._open.add(index)
-        self.chunks += has_tokens
-
-    def _usage(self, document: dict[str, Any]) -> bytes | None:
-        self.tokens = tokens_of(document)
-        self.acceptance = acceptance_of(document, self.pool)
-        if not self.request.wants_usage:
-            return None
-        full = with_acceptance(document, self.acceptance)
-        return b"data: " + msgspec.json.encode(full) + b"\n\n"
+        ...
 
 
-def _only_role(choice: dict[str, Any]) -> bool:
-    delta = choice.get("delta")
-    if choice.get("finish_reason") is not None or not isinstance(delta, dict):
-        return False
-    return "role" in delta and not any(value for name, value in delta.items() if name != "role")
+def reader_for(request: CompletionRequest, pool: Pool, retry_after_s: float) -> Reader:
+    kind = ResponseReader if request.path == RESPONSES_PATH else ChunkReader
+    return kind(request, pool, retry_after_s)

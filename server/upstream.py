@@ -54,8 +54,12 @@ class UpstreamAnswer(Protocol):
 
 
 class Upstream(Protocol):
-    def post(self, path: str, body: bytes) -> AbstractAsyncContextManager[UpstreamAnswer]:
-        """Entered when the head of the answer is there. Raises UpstreamError.
+    def post(
+        self, path: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> AbstractAsyncContextManager[UpstreamAnswer]:
+        """`headers` are more than what any POST has, and fit for a wire.
+
+        Entered when the head of the answer is there. Raises UpstreamError.
 
         Left before the body's end, the connection is closed: that is what stops the engine.
         """

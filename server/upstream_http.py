@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -123,10 +123,13 @@ class HttpUpstream:
     _idle: list[tuple[Connection, asyncio.TimerHandle]] = field(default_factory=list)
 
     @asynccontextmanager
-    async def post(self, path: str, body: bytes) -> AsyncIterator[HttpAnswer]:
+    async def post(
+        self, path: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[HttpAnswer]:
+        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         head = (
             f"POST {path} HTTP/1.1\r\nhost: {self._host}\r\ncontent-type: application/json\r\n"
-            f"accept-encoding: identity\r\ncontent-length: {len(body)}\r\n\r\n"
+            f"accept-encoding: identity\r\ncontent-length: {len(body)}\r\n{more}\r\n"
         )
         connection = self._reused() or await self._connect()
         try:

@@ -41,7 +41,9 @@ def tokens_of(document: dict[str, Any]) -> Tokens | None:
     usage = document.get("usage")
     if not isinstance(usage, dict):
         return None
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    # /v1/responses has other names for the same.
+    prompt = usage.get("prompt_tokens", usage.get("input_tokens"))
+    completion = usage.get("completion_tokens", usage.get("output_tokens"))
     return Tokens(
         prompt if isinstance(prompt, int) else 0,
         completion if isinstance(completion, int) else 0,
@@ -52,9 +54,10 @@ def with_acceptance(document: dict[str, Any], acceptance: Acceptance | None) -> 
     usage = document.get("usage")
     if acceptance is None or not isinstance(usage, dict):
         return document
+    place = "output_tokens_details" if "output_tokens" in usage else "completion_tokens_details"
     details = {
-        **(usage.get("completion_tokens_details") or {}),
+        **(usage.get(place) or {}),
         "accepted_prediction_tokens": acceptance.accepted,
         "rejected_prediction_tokens": acceptance.drafted - acceptance.accepted,
     }
-    return {**document, "usage": {**usage, "completion_tokens_details": details}}
+    return {**document, "usage": {**usage, place: details}}

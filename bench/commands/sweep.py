@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from bench.breakeven import points, render_points, step_costs
-from bench.commands.shared import EPILOG
+from bench.commands.shared import EPILOG, both_urls
 from bench.edge import run_until_done
-from bench.errors import UnusableError, UsageProblemError
+from bench.errors import ClientLimitError, UnusableError, UsageProblemError
 from bench.models import check_models
 from bench.option_types import Levels, Numbers
 from bench.options import (
@@ -103,6 +103,12 @@ def sweep(ctx: click.Context, /, **_: object) -> None:
         click.echo(json.dumps({"points": [asdict(one) for one in shown], "step_costs": costs}))
     else:
         click.echo(render_points(shown), nl=False)
+    invalid = [one for one in shown if one.verdict == "invalid"]
+    if invalid:
+        raise ClientLimitError(
+            f"The bench itself was the limit in {len(invalid)} of {len(shown)} rows: `bench report "
+            f"{folder}/cell-….json` says how; remove those files and run again on a quiet machine."
+        )
     wanted = sum(len(cell.settings.workloads) for cell in cells)
     if len(shown) < wanted:
         raise UnusableError(
@@ -112,16 +118,14 @@ def sweep(ctx: click.Context, /, **_: object) -> None:
 
 
 def _source(params: Mapping[str, Any]) -> Urls | PairOf:
-    speculative, plain = params["speculative_url"], params["plain_url"]
-    if bool(speculative) != bool(plain):
-        raise UsageProblemError("--speculative-url and --plain-url need each other: give both.")
-    if speculative and (params["drafts"] or params["ks"]):
+    urls = both_urls(params)
+    if urls and (params["drafts"] or params["ks"]):
         raise UsageProblemError(
             "--draft and --num-draft-tokens would not be used: the engines at --speculative-url "
             "and --plain-url run already."
         )
-    if speculative:
-        return Urls(speculative, plain)
+    if urls:
+        return urls
 
     def pair_of(draft: str | None, k: int | None) -> Pair:
         return chosen_pair({**params, "draft": draft, "draft_tokens": k})

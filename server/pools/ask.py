@@ -21,6 +21,7 @@ HEADER = "x-specserve-speculation"
 BYTES_PER_TOKEN = 4
 UNSAID_TOKENS = 512
 """Expected of a request that gives no bound; corrected as its tokens come."""
+BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 PREFIX_CHARS = 4096
 PREFIX_IDS = 256
 
@@ -29,8 +30,8 @@ PREFIX_IDS = 256
 class Ask:
     mode: Mode
     needs: Needs
-    traffic: TrafficClass
-    """Requests that are alike to the policy."""
+    traffic: TrafficClass | None
+    """Requests that are alike to the policy; None: nothing is generated."""
     prefix: bytes
     """Digest of how the prompt begins: what has the same may find it in one engine's cache."""
     prompt_tokens: int
@@ -55,13 +56,15 @@ def take_mode(document: dict[str, Any], header: str | None) -> Mode:
     return body or headed or "auto"
 
 
-def ask_of(document: Mapping[str, Any], mode: Mode, body_bytes: int, traffic: TrafficClass) -> Ask:
+def ask_of(
+    document: Mapping[str, Any], mode: Mode, body_bytes: int, traffic: TrafficClass | None
+) -> Ask:
     """Of a request whose fields have been checked."""
-    said = document.get("max_completion_tokens") or document.get("max_tokens")
-    bound = UNSAID_TOKENS if said is None else said
+    said = next((document[name] for name in BOUNDS if document.get(name) is not None), None)
+    bound = 0 if traffic is None else UNSAID_TOKENS if said is None else said
     return Ask(
         mode=mode,
-        needs=needs_of(document),
+        needs={} if traffic is None else needs_of(document),
         traffic=traffic,
         prefix=blake2b(_beginning(document).encode(errors="replace"), digest_size=8).digest(),
         prompt_tokens=body_bytes // BYTES_PER_TOKEN,
@@ -72,8 +75,10 @@ def ask_of(document: Mapping[str, Any], mode: Mode, body_bytes: int, traffic: Tr
 def _beginning(document: Mapping[str, Any]) -> str:
     messages = document.get("messages")
     if messages:
-        return json.dumps(messages[0])[:PREFIX_CHARS]
-    prompt = document.get("prompt")
+        content = messages[0].get("content")
+        text = content if isinstance(content, str) else json.dumps(content)
+        return f"{messages[0]['role']}:{text[:PREFIX_CHARS]}"
+    prompt = document.get("prompt", document.get("input"))
     if isinstance(prompt, str):
         return prompt[:PREFIX_CHARS]
     return json.dumps(prompt[:PREFIX_IDS] if isinstance(prompt, list) else prompt)[:PREFIX_CHARS]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from server.answer import Answer
@@ -17,8 +17,9 @@ from server.pools.fleet import Fleet
 from server.pools.policy import Policy
 from server.pools.replica import Lease, Replica
 from server.pools.retry import Attempts, RetryBudget
-from server.pools.servable import Servable, servable
+from server.pools.servable import Servable, able_by_pool, servable
 from server.responses import POOL, REPLICA
+from server.structured.fault import INVALID
 from server.timeouts import Timeouts, deadline
 from server.usage import Pool
 
@@ -68,7 +69,9 @@ class Dispatcher:
             try:
                 await self._once(replica, request, answer)
             except ApiError as error:
-                replica = None if answer.status is not None else self._next(error, ask, tried)
+                # A stream may have been seen in part or not, which no client should have to know.
+                final = answer.status is not None or (request.stream and error.code == INVALID)
+                replica = None if final else self._next(error, ask, tried)
                 if replica is None or not attempts.again(error):
                     raise
                 answer.forget()
@@ -79,13 +82,17 @@ class Dispatcher:
     def _first(self, ask: Ask) -> Replica:
         found = servable(self.fleet, ask)
         ready = found.ready()
-        pool, reason = self._pool(ask, found, frozenset(ready))
+        # A pool of which all are ejected is passed over, unless both are like that.
+        usable = frozenset(pool for pool, ones in ready.items() if self._usable(ones))
+        pool, reason = self._pool(ask, found, usable or frozenset(ready))
         self.metrics.fleet.pool_chosen(pool, ask.mode, reason)
         return self._replica(ready[pool], ask)
 
     def _pool(self, ask: Ask, found: Servable, ready: frozenset[Pool]) -> tuple[Pool, str]:
         if len(ready) > 1:
             load = {pool: self._load(pool) for pool in ready}
+            if ask.traffic is None:
+                return min(sorted(ready), key=load.__getitem__), "load"
             choice = self.policy.choose(ask.traffic, load=load, available=ready)
             return choice.pool, choice.reason
         (pool,) = ready
@@ -98,7 +105,9 @@ class Dispatcher:
     def _next(self, error: ApiError, ask: Ask, tried: Sequence[Replica]) -> Replica | None:
         """Of the same pool before the other; None where nobody is left."""
         last = tried[-1].pool
-        able = servable(self.fleet, ask).able
+        able = able_by_pool(self.fleet, ask)
+        if error.code == INVALID:
+            return self._plainer(able, ask, tried)
         pools = sorted(able, key=lambda pool: pool != last)
         if error.code == "context_length_exceeded":
             # Drafts take room at the end of a context, which an engine without them has.
@@ -108,6 +117,15 @@ class Dispatcher:
             if left:
                 return self._replica(left, ask)
         return None
+
+    def _plainer(
+        self, able: Mapping[Pool, Sequence[Replica]], ask: Ask, tried: Sequence[Replica]
+    ) -> Replica | None:
+        """For an answer that has not the form asked for; without a plain pool, the same again."""
+        pool: Pool = "plain" if "plain" in able else tried[-1].pool
+        ready = [one for one in able.get(pool, ()) if one.ready]
+        left = [one for one in ready if one not in tried] or ready
+        return self._replica(left, ask) if left else None
 
     async def _once(self, replica: Replica, request: CompletionRequest, answer: Answer) -> None:
         answer.headers.update({POOL: replica.pool, REPLICA: replica.name})
@@ -123,7 +141,7 @@ class Dispatcher:
                 raise
             self._succeeded(replica, lease)
         # Of several answers at once nobody waits for one token at a time.
-        if lease.tokens is not None and request.choices == 1:
+        if request.ask.traffic is not None and lease.tokens is not None and request.choices == 1:
             self.policy.observed(
                 request.ask.traffic,
                 replica.pool,
@@ -138,7 +156,7 @@ class Dispatcher:
     def _failed(self, replica: Replica, error: ApiError) -> None:
         self.metrics.fleet.replica_answered(replica.pool, replica.name, error.code)
         if error.code in FAULTS:
-            self.ejector.failed(replica.record, self._records(replica.pool))
+            self.ejector.failed(replica.record, self._records())
         elif error.status < 500:
             self.ejector.succeeded(replica.record, None, ())
 
@@ -146,12 +164,15 @@ class Dispatcher:
         self.metrics.fleet.replica_answered(replica.pool, replica.name, "ok")
         tokens = lease.tokens.completion if lease.tokens else 0
         pace = lease.seconds / tokens if tokens >= MEASURED_TOKENS else None
-        self.ejector.succeeded(replica.record, pace, self._records(replica.pool))
+        self.ejector.succeeded(replica.record, pace, self._records())
 
     def _replica(self, ready: Sequence[Replica], ask: Ask) -> Replica:
         # Where all are ejected, an ejected one is better than none.
-        usable = [one for one in ready if self.ejector.usable(one.record)] or ready
+        usable = self._usable(ready) or ready
         return balance.choose(usable, ask.prefix, self.balance.affinity_tokens)
+
+    def _usable(self, ready: Sequence[Replica]) -> list[Replica]:
+        return [one for one in ready if self.ejector.usable(one.record)]
 
     def _load(self, pool: Pool) -> float:
         """Requests running per ready replica."""
@@ -159,5 +180,5 @@ class Dispatcher:
         running = sum(one.running for one in replicas)
         return running / max(1, sum(one.ready for one in replicas))
 
-    def _records(self, pool: Pool) -> tuple[Record, ...]:
-        return tuple(one.record for one in self.fleet.of(pool))
+    def _records(self) -> tuple[Record, ...]:
+        return tuple(one.record for one in self.fleet.replicas)

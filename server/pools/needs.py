@@ -34,6 +34,15 @@ def _constrains(value: object) -> bool:
     return isinstance(value, Mapping) and value.get("type") != "text"
 
 
+def _formed(value: object) -> bool:
+    """`text` of /v1/responses."""
+    return isinstance(value, Mapping) and _constrains(value.get("format"))
+
+
+def _logprobs_included(value: object) -> bool:
+    return isinstance(value, list) and "message.output_text.logprobs" in value
+
+
 def _forces(value: object) -> bool:
     return isinstance(value, Mapping) or value == "required"
 
@@ -41,7 +50,8 @@ def _forces(value: object) -> bool:
 def _strict(value: object) -> bool:
     """Tools of which one wants its arguments to follow its schema."""
     tools = value if isinstance(value, list) else []
-    functions = [tool.get("function") for tool in tools if isinstance(tool, Mapping)]
+    # /v1/responses writes flat what chat nests.
+    functions = [tool.get("function", tool) for tool in tools if isinstance(tool, Mapping)]
     return any(isinstance(one, Mapping) and one.get("strict") is True for one in functions)
 
 
@@ -62,8 +72,10 @@ FIELDS: Mapping[str, tuple[Feature, Asks]] = MappingProxyType(
         "logprob_token_ids": ("logprobs", _filled),
         "use_beam_search": ("logprobs", _given),
         "prompt_logprobs": ("prompt_logprobs", _given),
+        "include": ("logprobs", _logprobs_included),
         "response_format": ("grammar", _constrains),
         "structured_outputs": ("grammar", _filled),
+        "text": ("grammar", _formed),
         "tool_choice": ("grammar", _forces),
         "tools": ("grammar", _strict),
     }

@@ -32,6 +32,9 @@ FIXED = (
     "header_timeout",
     "drain_timeout",
     "log_dir",
+    "request_log",
+    "log_prompts",
+    "otlp_endpoint",
 )
 """What only a restart can change."""
 

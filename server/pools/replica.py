@@ -44,7 +44,7 @@ class Replica:
     """Set, and replaced, when its last request ends."""
 
     def __post_init__(self) -> None:
-        self.record = Record(self.name)
+        self.record = Record(self.name, self.pool)
 
     @property
     def name(self) -> str:

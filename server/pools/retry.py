@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from server.config.sections import RetryConfig
 from server.errors import ApiError, Code
+from server.structured.fault import INVALID
 
 MOVED: frozenset[Code] = frozenset({"engine_unavailable", "engine_lost"})
 """The replica is gone, and its load with it: the request is moved, and nobody's load is added."""
@@ -52,6 +53,8 @@ class Attempts:
     budget: RetryBudget
     on_over_budget: Callable[[], None]
     made: int = 0
+    reformed: bool = False
+    """Asked for once more since the answer had not the form asked for."""
     lost: int = 0
     """Engines that were lost under it: one such request may be what ends them."""
 
@@ -60,6 +63,10 @@ class Attempts:
         if error.code == "context_length_exceeded":
             # Refused before anything was computed; and not twice, since the plain pool is last.
             return True
+        if error.code == INVALID:
+            # Once, whatever the budget: it is what a client was promised.
+            first, self.reformed = not self.reformed, True
+            return first
         self.made += 1
         self.lost += error.code == "engine_lost"
         if error.code not in AGAIN or self.made > self.budget.config.max_retries or self.lost > 1:

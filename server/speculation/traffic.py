@@ -44,7 +44,7 @@ class TrafficClass:
 
 
 def classify(document: Mapping[str, Any], *, key_id: str | None) -> TrafficClass:
-    """Of a parsed request body, chat or completion. `key_id` names the API key, if there is one."""
+    """Of a parsed request body of any API. `key_id` names the API key, if there is one."""
     kind, content = _shape(document)
     return TrafficClass.of(kind, digest=None if content is None else digest(content), key_id=key_id)
 
@@ -63,25 +63,31 @@ def _shape(document: Mapping[str, Any]) -> tuple[Kind, object]:
     tools = document.get("tools")
     if tools and document.get("tool_choice") != "none":
         return "tools", sorted(map(digest, tools)) if isinstance(tools, list) else tools
-    system = "\n".join(_system(document.get("messages")))
+    system = "\n".join(_system(document))
     return ("system", system[:SYSTEM_CHARS]) if system else ("text", None)
 
 
 def _constraint(document: Mapping[str, Any]) -> object:
+    """A schema is itself wherever it stands; what else there is stands for itself."""
     outputs = document.get("structured_outputs")
     if isinstance(outputs, Mapping):
         asked = {name: value for name, value in outputs.items() if value is not None}
         if asked:
-            return asked
-    wanted = document.get("response_format")
+            return asked["json"] if list(asked) == ["json"] else asked
+    text = document.get("text")
+    wanted = document.get("response_format") or (isinstance(text, Mapping) and text.get("format"))
     if not isinstance(wanted, Mapping) or wanted.get("type") == "text":
         return None
-    inner = wanted.get("json_schema")
     # The name of a schema is no part of what the answer looks like.
+    inner = wanted.get("json_schema", wanted)
     return inner.get("schema", wanted) if isinstance(inner, Mapping) else wanted
 
 
-def _system(messages: object) -> Iterator[str]:
+def _system(document: Mapping[str, Any]) -> Iterator[str]:
+    instructions = document.get("instructions")
+    if isinstance(instructions, str):
+        yield instructions
+    messages = document.get("messages", document.get("input"))
     if not isinstance(messages, Sequence) or isinstance(messages, str):
         return
     for message in takewhile(_is_system, messages):

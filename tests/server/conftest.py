@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from server.defaults import HEADER_TIMEOUT_S
 from server.keys import KeyRing
 from server.listener import KEEP_ALIVE_S, Listener, bind, make_listener
 from server.metrics import Metrics
+from server.observed import Observers
 from server.pools.fleet import Fleet
 from server.quotas import Quotas
 from server.timeouts import Timeouts
@@ -70,6 +72,8 @@ async def running(
     head_timeout_s: float = HEADER_TIMEOUT_S,
     keys: KeyRing | None = None,
     quotas: Quotas | None = None,
+    observers: Observers | None = None,
+    clock: Callable[[], float] = time.monotonic,
     **limits: Any,  # noqa: ANN401
 ) -> AsyncIterator[Running]:
     view, metrics = FakeView(), Metrics()
@@ -78,9 +82,17 @@ async def running(
         http_upstream(upstream, connect_s=timeouts.connect) as connection,
         httpx.AsyncClient(base_url=upstream, trust_env=False) as client,
     ):
-        replica = replica_at(connection, client, view, metrics, pool=pool, timeouts=timeouts)
+        replica = replica_at(
+            connection, client, view, metrics, pool=pool, timeouts=timeouts, clock=clock
+        )
         gateway = create_app(
-            Fleet((replica,)), metrics, limits=Limits(**limits), keys=keys, quotas=quotas
+            Fleet((replica,)),
+            metrics,
+            limits=Limits(**limits),
+            keys=keys,
+            quotas=quotas,
+            observers=observers,
+            clock=clock,
         )
         async with served(gateway, keep_alive_s, head_timeout_s) as it:
             yield Running(gateway, *it, view)
@@ -93,11 +105,19 @@ async def served(
     listening = bind("127.0.0.1", 0)
     listener = make_listener(gateway.app, keep_alive_s, head_timeout_s)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+    async def serve() -> None:
+        # Also of a test that fails: uvloop's close waits for ever for a port that is left open.
+        with anyio.CancelScope(shield=True):
+            await listener.serve([listening])
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, [listening])
-        async with httpx.AsyncClient(base_url=url, timeout=WAIT_S, trust_env=False) as http:
-            yield listener, url, http
-        listener.should_exit = True
+        tasks.start_soon(serve)
+        try:
+            async with httpx.AsyncClient(base_url=url, timeout=WAIT_S, trust_env=False) as http:
+                yield listener, url, http
+        finally:
+            listener.should_exit = True
 
 
 @pytest.fixture

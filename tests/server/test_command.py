@@ -191,7 +191,8 @@ async def test_a_second_signal_does_not_wait(served: tuple[Served, httpx.AsyncCl
 @pytest.mark.anyio
 async def test_a_client_that_takes_nothing_does_not_hold_up_the_end(engine: FakeEngine) -> None:
     engine.script = answer_checked
-    with server("--engine-url", engine.url, "--drain-timeout", "0.2") as running:
+    quiet = ("--request-log", "off")
+    with server("--engine-url", engine.url, "--drain-timeout", "0.2", *quiet) as running:
         while await next_line(running.process) != "engine: ready\n":
             pass
         engine.script = floods

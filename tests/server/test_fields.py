@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from openai.types import completion_create_params
 from openai.types.chat import completion_create_params as chat_create_params
+from openai.types.responses import response_create_params
 
 from server import fields
 
@@ -21,7 +22,7 @@ def vllm(module: str, name: str) -> frozenset[str]:
     spec = find_spec("vllm")
     assert spec is not None
     assert spec.origin is not None
-    tree = ast.parse((Path(spec.origin).parent / "entrypoints/openai" / module).read_text())
+    tree = ast.parse((Path(spec.origin).parent / "entrypoints" / module).read_text())
     (request,) = (
         node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name
     )
@@ -33,8 +34,13 @@ def vllm(module: str, name: str) -> frozenset[str]:
     return frozenset(name for name in names if not name.startswith("_"))
 
 
-VLLM_CHAT = vllm("chat_completion/protocol.py", "ChatCompletionRequest")
-VLLM_COMPLETION = vllm("completion/protocol.py", "CompletionRequest")
+VLLM_CHAT = vllm("openai/chat_completion/protocol.py", "ChatCompletionRequest")
+VLLM_COMPLETION = vllm("openai/completion/protocol.py", "CompletionRequest")
+VLLM_RESPONSES = vllm("openai/responses/protocol.py", "ResponsesRequest")
+VLLM_TOKENIZE = vllm("serve/tokenize/protocol.py", "TokenizeCompletionRequest") | vllm(
+    "serve/tokenize/protocol.py", "TokenizeChatRequest"
+)
+VLLM_DETOKENIZE = vllm("serve/tokenize/protocol.py", "DetokenizeRequest")
 OPENAI_CHAT = frozenset(
     chat_create_params.CompletionCreateParamsBase.__annotations__
     | chat_create_params.CompletionCreateParamsStreaming.__annotations__
@@ -42,6 +48,10 @@ OPENAI_CHAT = frozenset(
 OPENAI_COMPLETION = frozenset(
     completion_create_params.CompletionCreateParamsBase.__annotations__
     | completion_create_params.CompletionCreateParamsStreaming.__annotations__
+)
+OPENAI_RESPONSES = frozenset(
+    response_create_params.ResponseCreateParamsBase.__annotations__
+    | response_create_params.ResponseCreateParamsStreaming.__annotations__
 )
 
 BOTH = pytest.mark.parametrize(
@@ -72,3 +82,16 @@ def test_what_the_engine_would_ignore_is_known_to_be_harmless(
 def test_what_is_not_offered_exists() -> None:
     everything = VLLM_CHAT | VLLM_COMPLETION | OPENAI_CHAT | OPENAI_COMPLETION
     assert everything - fields.CHAT - fields.COMPLETION == fields.NOT_OFFERED
+
+
+def test_responses() -> None:
+    known, everything = fields.RESPONSES, VLLM_RESPONSES | OPENAI_RESPONSES
+    assert known <= everything
+    assert everything - known - fields.NOT_OFFERED == fields.RESPONSES_NOT_OFFERED
+    assert known - VLLM_RESPONSES <= fields.RESPONSES_HINTS
+
+
+def test_tokenize() -> None:
+    assert fields.TOKENIZE <= VLLM_TOKENIZE
+    assert VLLM_TOKENIZE - fields.TOKENIZE <= fields.NOT_OFFERED
+    assert fields.DETOKENIZE == VLLM_DETOKENIZE

@@ -45,6 +45,9 @@ ASKING: list[tuple[str, Feature, dict[str, Any]]] = [
     ("tool_choice", "grammar", {"tools": [TOOL], "tool_choice": "required"}),
     ("tool_choice", "grammar", {"tools": [TOOL], "tool_choice": TOOL}),
     ("tools", "grammar", {"tools": [STRICT]}),
+    ("tools", "grammar", {"tools": [{"type": "function", "name": "f", "strict": True}]}),
+    ("text", "grammar", {"text": {"format": {"type": "json_object"}}}),
+    ("include", "logprobs", {"include": ["message.output_text.logprobs"]}),
     ("ignore_eos", "grammar_past_eos", {"response_format": SCHEMA, "ignore_eos": True}),
 ]
 NEUTRAL: list[dict[str, Any]] = [
@@ -52,6 +55,7 @@ NEUTRAL: list[dict[str, Any]] = [
     {"seed": None, "logit_bias": {}, "logprobs": False, "top_logprobs": 0, "min_tokens": 0},
     {"logprobs": None, "bad_words": [], "allowed_token_ids": None, "use_beam_search": False},
     {"response_format": {"type": "text"}, "structured_outputs": None, "tool_choice": "auto"},
+    {"text": {"format": {"type": "text"}}, "include": ["reasoning.encrypted_content"]},
     {"tools": [TOOL], "tool_choice": "none", "ignore_eos": True, "echo": True},
     {"top_p": 0.5, "top_k": 3, "stop": ["x"], "stop_token_ids": [1], "n": 2, "max_tokens": 5},
 ]

@@ -77,7 +77,7 @@ async def test_a_near_match_is_named(gateway: Running) -> None:
     [
         {"store": None},
         {"metadata": {"a": "b"}, "user": "u", "service_tier": "auto"},
-        {"top_k": 1, "structured_outputs": {"regex": "a"}, "min_p": 0.1},
+        {"top_k": 1, "structured_outputs": {"regex": "[a-z]+"}, "min_p": 0.1},
         {"max_completion_tokens": 5, "reasoning_effort": "low"},
     ],
 )

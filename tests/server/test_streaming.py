@@ -113,7 +113,61 @@ async def test_a_gap_is_counted_between_steps_of_one_choice_only(
     await gateway.http.post(CHAT, json=chat(stream=True))
     pool = '{pool="speculative"}'
     assert await gateway.metric(f"specserve_step_gap_seconds_count{pool}") == gaps
-    assert await gateway.metric(f"specserve_time_to_first_chunk_seconds_count{pool}") == 1
+    assert await gateway.metric(f"specserve_time_to_first_token_seconds_count{pool}") == 1
+
+
+USED = {"prompt_tokens": 7, "total_tokens": 16}
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        # The prompt's step gives one token: the other 8 came in the 2 s after it.
+        ([[("a", None)], [("b", None)], [("", "stop")]], 0.25),
+        # Of the 5 that the first read brought, none counts.
+        ([[("a", 2), ("b", 5)], [("c", 7)], [("", 9)]], 0.5),
+        # Nobody says how many those were.
+        ([[("a", None), ("b", None)], [("", "stop")]], None),
+    ],
+    ids=["alone", "counted", "unknown"],
+)
+async def test_time_per_token_is_over_what_came_after_the_first_read(
+    engine: FakeEngine, chunks: list[list[tuple[str, Any]]], expected: float | None
+) -> None:
+    now = 0.0
+    seen = anyio.Event()
+
+    async def script(wire: FakeWire) -> None:
+        nonlocal now, seen
+        await wire.begin()
+        for place, read in enumerate(chunks):
+            data = b""
+            for text, count in read:
+                last = place == len(chunks) - 1
+                chunk = text_chunk(text, finish="stop" if last else None)
+                if isinstance(count, int):
+                    chunk["usage"] = {**USED, "completion_tokens": count}
+                data += b"data: " + json.dumps(chunk).encode() + b"\n\n"
+            await wire.piece(data)
+            if place < len(chunks) - 1:
+                await seen.wait()
+                seen = anyio.Event()
+                now += 1.0
+        await wire.event(usage_chunk())
+        await wire.done()
+
+    engine.script = script
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    async with running(engine.url, clock=lambda: now) as gateway:
+        body = chat(stream=True, stream_options=options)
+        async with gateway.http.stream("POST", CHAT, json=body) as answer:
+            async for _ in answer.aiter_text():
+                seen.set()
+        await gateway.until_idle()
+        name = "specserve_time_per_output_token_seconds"
+        pool = '{pool="speculative"}'
+        assert await gateway.metric(f"{name}_count{pool}") == (expected is not None)
+        assert await gateway.metric(f"{name}_sum{pool}") == pytest.approx(expected or 0.0)
 
 
 async def test_a_role_is_no_first_token(engine: FakeEngine) -> None:
