@@ -1,24 +1,32 @@
 """`bench`: how much sooner each token comes with speculation. stdout = data, stderr = progress."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
-from click.core import ParameterSource
 
 from bench.commands.auto import auto
+from bench.commands.aws import aws
 from bench.commands.explain import explain
 from bench.commands.overhead import overhead
 from bench.commands.report import report
-from bench.commands.shared import EPILOG, checked_pair, judge, keeper, print_result
+from bench.commands.shared import (
+    EPILOG,
+    both_urls,
+    engines_of,
+    given_options,
+    judge,
+    keeper,
+    print_result,
+)
 from bench.commands.size import size
 from bench.commands.steps import steps
 from bench.commands.sweep import sweep
+from bench.commands.workloads import workloads
 from bench.edge import finish, run_until_done
 from bench.errors import UsageProblemError
 from bench.options import (
-    PAIR_OPTIONS,
     check_plot,
     chosen_settings,
     load_options,
@@ -35,7 +43,6 @@ from bench.run import Urls, run_bench
 from bench.setup import Setup
 from bench.storage import writable
 from bench.summary import summarise
-from neuron.pair import Pair
 
 SETUP = Setup()
 
@@ -65,35 +72,18 @@ def cli(ctx: click.Context, /, **_: object) -> None:
     """
     if ctx.invoked_subcommand is None:
         _bench(ctx)
-    elif given := _given(ctx, ctx.params):
+    elif given := given_options(ctx, ctx.params):
         raise UsageProblemError(
             f"{', '.join(given)} before {ctx.invoked_subcommand} would not be used: an option of "
             f"{ctx.invoked_subcommand} stands after it."
         )
 
 
-def _given(ctx: click.Context, names: Iterable[str]) -> list[str]:
-    """Those of `names` that were on the command line, as they are written there."""
-    return [
-        max(param.opts, key=len)
-        for param in ctx.command.params
-        if param.name in names
-        and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
-    ]
-
-
 def _bench(ctx: click.Context) -> None:
     params, setup = ctx.params, ctx.ensure_object(Setup)
     settings = chosen_settings(params)
     check_plot(params["plot"])
-    source = _source(params)
-    if source is None:
-        source = checked_pair(params, settings)
-    elif given := _given(ctx, PAIR_OPTIONS):
-        raise UsageProblemError(
-            f"{', '.join(given)} would not be used: the engines at --speculative-url and "
-            "--plain-url run already; give the one or the other."
-        )
+    source = engines_of(ctx, _urls(params), settings)
     folder = writable(params["out"])
     with teller() as tell:
         result = run_until_done(
@@ -108,20 +98,16 @@ def _bench(ctx: click.Context) -> None:
     judge(result, summary, params)
 
 
-def _source(params: Mapping[str, Any]) -> Urls | Pair | None:
+def _urls(params: Mapping[str, Any]) -> Urls | None:
     speculative_url, plain_url = params["speculative_url"], params["plain_url"]
     if params["aa"] and speculative_url:
         raise UsageProblemError("--aa asks one plain engine: leave out --speculative-url.")
     if params["aa"] and plain_url:
         return Urls(plain_url, plain_url)
-    if speculative_url and plain_url:
-        return Urls(speculative_url, plain_url)
-    if speculative_url or plain_url:
-        raise UsageProblemError("--speculative-url and --plain-url need each other: give both.")
-    return None
+    return both_urls(params)
 
 
-for command in (report, overhead, sweep, steps, size, explain, auto):
+for command in (report, overhead, sweep, steps, size, explain, auto, workloads, aws):
     cli.add_command(command)
 
 

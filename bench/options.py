@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from pydantic import ValidationError
@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from bench.errors import UsageProblemError
 from bench.option_types import Levels, Times
 from bench.record import Settings
-from bench.settings import OPEN_LOOP, Arrivals, Slo
+from bench.settings import OPEN_LOOP, Arrivals, Slo, UserFile
 from bench.stats import MIN_PROMPTS
-from bench.workloads import choose
+from bench.workloads import DEFAULT_MAX_TOKENS, FileSource, Profile, choose, from_file
+from neuron.models import BUNDLED_PREFIX
 from neuron.pair import Pair, load_pair
 
 PLOT_SUFFIXES = {".png", ".svg", ".pdf"}
@@ -55,14 +56,22 @@ load_options = _all(
 
 run_options = _all(
     click.option("-w", "--workload", "workloads", multiple=True, metavar="NAME",
-                 help="Repeatable; all of the bundled corpus by default."),
+                 help="Repeatable, a name or a code like W1; all but AWS8 by default."),
+    click.option("--workload-file", "workload_files", multiple=True, metavar="FILE",
+                 type=click.Path(path_type=Path, dir_okay=False),
+                 help="Repeatable: your own requests, as JSON lines of OpenAI bodies, ShareGPT or "
+                      "JSONSchemaBench."),
+    click.option("--profile", type=click.Choice(get_args(Profile)),
+                 help="Short prompts that the bundled pair knows, or the full suite; by default "
+                      "what the pair is, and the full suite with URLs."),
     click.option("--prompts", default=8, show_default=True, type=click.IntRange(MIN_PROMPTS),
                  help="Prompts per workload; 50 for a claim."),
     click.option("--rounds", default=1, show_default=True, type=click.IntRange(1),
                  help="A B B A blocks; each gives every prompt two repeats per side."),
     click.option("--concurrency", default="1", show_default=True, type=Levels(),
                  help="Requests in flight."),
-    click.option("--max-tokens", default=320, show_default=True, type=click.IntRange(2)),
+    click.option("--max-tokens", type=click.IntRange(2),
+                 help="320 by default, 640 for the full suite."),
     click.option("--seed", default=0, show_default=True),
     click.option("--warmup", default=2, show_default=True, type=click.IntRange(0),
                  help="Requests per side and concurrency that are not counted; not fewer than "
@@ -107,19 +116,41 @@ def chosen_pair(params: Mapping[str, Any]) -> Pair:
 
 def chosen_settings(params: Mapping[str, Any]) -> Settings:
     open_loop = params.get("rate") is not None
+    profile = chosen_profile(params)
+    own = [from_file(path.absolute()) for path in params["workload_files"]]
+    for one in own:
+        # Now, not when the engines run: are there enough of them?
+        one.examples(params["prompts"], params["seed"])
     return Settings(
-        workloads=tuple(one.name for one in choose(params["workloads"])),
+        workloads=tuple(one.name for one in choose(params["workloads"], profile, own)),
         prompts=params["prompts"],
         rounds=params["rounds"],
         concurrency=(OPEN_LOOP,) if open_loop else params["concurrency"],
-        max_tokens=params["max_tokens"],
+        max_tokens=params["max_tokens"] or DEFAULT_MAX_TOKENS[profile],
         seed=params["seed"],
         guided=params.get("guided", False),
         warmup=params["warmup"],
         arrivals=chosen_arrivals(params),
         temperature=params.get("temperature"),
         slo=chosen_slo(params),
+        profile=profile,
+        files=tuple(
+            UserFile(path=str(one.source.path), sha256=one.source.sha256)
+            for one in own
+            if isinstance(one.source, FileSource)
+        ),
     )
+
+
+def chosen_profile(params: Mapping[str, Any]) -> Profile:
+    """The bundled pair knows its own corpus only; of engines at URLs nothing is known."""
+    given: Profile | None = params.get("profile")
+    if given is not None:
+        return given
+    if params.get("plain_url") or params.get("speculative_url"):
+        return "full"
+    pair = load_pair(params["pair_ref"]).with_models(target=params["target"], draft=None)
+    return "bundled" if pair.target.startswith(BUNDLED_PREFIX) else "full"
 
 
 def chosen_slo(params: Mapping[str, Any]) -> Slo:

@@ -1,14 +1,16 @@
 """Prompts as tokens: taken once from the engine's own chat template and sent to both arms."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import httpx
 
 from bench.client import Target
-from bench.errors import EngineFailedError
+from bench.errors import EngineFailedError, UsageProblemError
 from bench.record import Prompt, Settings
-from bench.workloads import Workload
+from bench.workloads import Workload, choose, digest, from_file
 from neuron.local.corpus import Example
 
 RENDER_TIMEOUT_S = 30.0
@@ -23,6 +25,7 @@ class Item:
     example: Example
     tokens: tuple[int, ...]
     temperature: float
+    max_tokens: int
 
     def fact(self) -> Prompt:
         return Prompt(
@@ -36,6 +39,18 @@ class Item:
         )
 
 
+def workloads_of(settings: Settings) -> tuple[Workload, ...]:
+    """Reads the user's files again. Raises UsageProblemError if one is another by now."""
+    for one in settings.files:
+        if digest(Path(one.path)) != one.sha256:
+            raise UsageProblemError(
+                f"--workload-file {one.path} has changed since these settings were made: begin "
+                "another run."
+            )
+    own = [from_file(Path(one.path)) for one in settings.files]
+    return choose(settings.workloads, settings.profile, own)
+
+
 async def render_prompts(
     target: Target, workloads: Sequence[Workload], settings: Settings
 ) -> list[Item]:
@@ -47,16 +62,23 @@ async def render_prompts(
                 workload,
                 index,
                 example,
-                await _tokenise(http, target, example),
-                workload.temperature if settings.temperature is None else settings.temperature,
+                await _tokenise(http, target, example, workload.template_of(example)),
+                workload.temperature_of(example)
+                if settings.temperature is None
+                else settings.temperature,
+                workload.max_tokens_of(example, settings.max_tokens),
             )
             for workload in workloads
             for index, example in enumerate(workload.examples(settings.prompts, settings.seed))
         ]
 
 
-async def _tokenise(http: httpx.AsyncClient, target: Target, example: Example) -> tuple[int, ...]:
-    body = {"model": target.model, "messages": list(example.messages)}
+async def _tokenise(
+    http: httpx.AsyncClient, target: Target, example: Example, template: Mapping[str, Any]
+) -> tuple[int, ...]:
+    body: dict[str, Any] = {"model": target.model, "messages": list(example.messages)}
+    if template:
+        body["chat_template_kwargs"] = dict(template)
     if example.tools:
         body["tools"] = list(example.tools)
     try:

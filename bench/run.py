@@ -10,11 +10,10 @@ from bench.engines import Running, Say, Starter, attached, launched, start_proce
 from bench.errors import UsageProblemError
 from bench.experiment import Observer, Sink, measure
 from bench.probes import ask, partings
-from bench.prompts import Item, render_prompts
+from bench.prompts import Item, render_prompts, workloads_of
 from bench.provenance import provenance, weights_of
 from bench.record import SCHEMA_VERSION, Block, Kind, Measured, Probe, Result, Settings
 from bench.wire import DEFAULT_LIMITS, Limits
-from bench.workloads import choose
 from neuron.pair import Pair
 
 Keep = Callable[[Result], None]
@@ -100,7 +99,7 @@ async def compare_arms(
 ) -> Result:
     """`arms` are the base and the other; the base must be an engine itself."""
     base, other = arms
-    items = await render_prompts(base.target, choose(settings.workloads), settings)
+    items = await render_prompts(base.target, workloads_of(settings), settings)
     if pair is not None:
         _check_room(pair, settings, items)
     facts = (base.fact, other.fact)

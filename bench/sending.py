@@ -35,7 +35,7 @@ class Sending:
         schema = item.example.schema if self.settings.guided else None
         salt = f"{self.run}-{item.workload.name}-{item.index}-{self.concurrency}-{self.number}"
         call = Call(
-            item.tokens, self.settings.max_tokens, salt, schema, item.temperature,
+            item.tokens, item.max_tokens, salt, schema, item.temperature,
             self._seed(item) if item.temperature else None,
         )  # fmt: skip
         return await send(self.target, call, self.limits)
@@ -76,6 +76,9 @@ class Sending:
                 schema=item.example.schema,
                 status=reply.status,
                 problem=reply.problem,
+                unfenced=lambda inside: (
+                    item.workload.judge(item.example, inside, reply.finish_reason).valid
+                ),
             ),
             reason=outcome.reason,
         )

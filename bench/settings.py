@@ -3,6 +3,7 @@
 from typing import Literal
 
 from bench.events import Fact
+from bench.workloads import Profile
 
 OPEN_LOOP = 0
 """In place of a concurrency: requests leave when `Arrivals` says, however many are in flight."""
@@ -24,6 +25,13 @@ class Slo(Fact):
     tpot_ms: float | None = None
 
 
+class UserFile(Fact):
+    """A file of the user's own requests, as it was when the run began."""
+
+    path: str
+    sha256: str
+
+
 class Settings(Fact):
     workloads: tuple[str, ...]
     prompts: int
@@ -42,6 +50,8 @@ class Settings(Fact):
     temperature: float | None = None
     """Of all requests; `None`: each workload's own."""
     slo: Slo = Slo()
+    profile: Profile = "bundled"
+    files: tuple[UserFile, ...] = ()
     stop_rule: Literal["fixed"] = "fixed"
     """The run ends after its `planned` requests, whatever they show."""
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 from jsonschema import Draft202012Validator
@@ -41,8 +41,12 @@ def classify(
     schema: Mapping[str, Any] | None = None,
     status: int = OK,
     problem: str | None = None,
+    unfenced: Callable[[str], bool] = lambda _: False,
 ) -> AnswerClass:
-    """`valid` and `exact` are the task's own verdict on `text`; `schema` is what was asked for."""
+    """`valid` and `exact` are the task's own verdict on `text`; `schema` is what was asked for.
+
+    `unfenced` says whether what stands in a Markdown fence would have been valid.
+    """
     if status not in (0, OK):
         return "refused"
     if problem is not None:
@@ -55,7 +59,10 @@ def classify(
         return "truncated"
     if valid:
         return "exact" if exact else "inexact"
-    return "invalid" if schema is None else _json_class(text, schema)
+    if schema is not None:
+        return _json_class(text, schema)
+    fenced = FENCE.match(text)
+    return "fenced" if fenced and unfenced(fenced["inside"]) else "invalid"
 
 
 def _json_class(text: str, schema: Mapping[str, Any]) -> AnswerClass:

@@ -11,7 +11,7 @@ import anyio
 from starlette.types import Receive, Scope, Send
 
 from server.access import key_of
-from server.admission import Admission, Ticket, shutting_down
+from server.admission import Admission, shutting_down
 from server.answer import Answer
 from server.body import read_json_body, watch_disconnect
 from server.client_deadline import ClientPatience, patience_of
@@ -25,6 +25,7 @@ from server.pools.ask import HEADER
 from server.pools.dispatcher import Dispatcher
 from server.quotas import Quotas
 from server.responses import DROP, POOL, REPLICA, header
+from server.ticket import Ticket
 from server.timeouts import Timeouts, deadline
 
 CLIENT_GONE = 499

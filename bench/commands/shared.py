@@ -1,10 +1,11 @@
 """What the commands that run or read a measurement have in common."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from bench.errors import (
     EXIT_CODES,
@@ -16,11 +17,11 @@ from bench.errors import (
     UsageProblemError,
 )
 from bench.models import check_models
-from bench.options import check_fits, chosen_pair
+from bench.options import PAIR_OPTIONS, check_fits, chosen_pair
 from bench.plot import draw
 from bench.progress import Teller
 from bench.record import Result, Settings
-from bench.run import Keep
+from bench.run import Keep, Urls
 from bench.storage import write
 from bench.summary import Summary
 from bench.verdict import MARGIN, equivalent
@@ -28,6 +29,36 @@ from bench.words import SAID, ratio
 from neuron.pair import Pair
 
 EPILOG = "\b\nExit codes:\n" + "".join(f"  {code:<4} {text}\n" for code, text in EXIT_CODES.items())
+
+
+def both_urls(params: Mapping[str, Any]) -> Urls | None:
+    """Both or neither."""
+    speculative, plain = params["speculative_url"], params["plain_url"]
+    if bool(speculative) != bool(plain):
+        raise UsageProblemError("--speculative-url and --plain-url need each other: give both.")
+    return Urls(speculative, plain) if speculative else None
+
+
+def given_options(ctx: click.Context, names: Iterable[str]) -> list[str]:
+    """Those of `names` that were on the command line, as they are written there."""
+    return [
+        max(param.opts, key=len)
+        for param in ctx.command.params
+        if param.name in names
+        and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+    ]
+
+
+def engines_of(ctx: click.Context, urls: Urls | None, settings: Settings) -> Pair | Urls:
+    """The pair to start, or the engines that run already."""
+    if urls is None:
+        return checked_pair(ctx.params, settings)
+    if given := given_options(ctx, PAIR_OPTIONS):
+        raise UsageProblemError(
+            f"{', '.join(given)} would not be used: the engines at --speculative-url and "
+            "--plain-url run already; give the one or the other."
+        )
+    return urls
 
 
 def checked_pair(params: Mapping[str, Any], settings: Settings) -> Pair:

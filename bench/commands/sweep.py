@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bench.breakeven import points, render_points, step_costs
-from bench.commands.shared import EPILOG
+from bench.commands.shared import EPILOG, both_urls
 from bench.edge import run_until_done
 from bench.errors import ClientLimitError, UnusableError, UsageProblemError
 from bench.models import check_models
@@ -118,16 +118,14 @@ def sweep(ctx: click.Context, /, **_: object) -> None:
 
 
 def _source(params: Mapping[str, Any]) -> Urls | PairOf:
-    speculative, plain = params["speculative_url"], params["plain_url"]
-    if bool(speculative) != bool(plain):
-        raise UsageProblemError("--speculative-url and --plain-url need each other: give both.")
-    if speculative and (params["drafts"] or params["ks"]):
+    urls = both_urls(params)
+    if urls and (params["drafts"] or params["ks"]):
         raise UsageProblemError(
             "--draft and --num-draft-tokens would not be used: the engines at --speculative-url "
             "and --plain-url run already."
         )
-    if speculative:
-        return Urls(speculative, plain)
+    if urls:
+        return urls
 
     def pair_of(draft: str | None, k: int | None) -> Pair:
         return chosen_pair({**params, "draft": draft, "draft_tokens": k})

@@ -1,44 +1,47 @@
-"""The held-out side of the bundled corpus, one workload per task."""
+"""The held-out side of the bundled corpus: the only prompts that the bundled pair knows."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.errors import UsageProblemError
-from neuron.local.corpus import TASKS, Example, Outcome, held_out
+from bench.workloads.workload import Example, Outcome, Workload
+from neuron.local.corpus import TASKS, held_out
+
+# The likeliest hex digits are a loop, which any draft can follow: as a control, hex is sampled.
+SAMPLED = {"hex": 1.0}
+CODES = {
+    "json_extract": "W1", "tool_call": "W2", "sql": "W3", "dataclass": "W4", "csv_to_json": "W5",
+    "rename": "W6", "count_repeat": "W7", "prose": "N1", "hex": "N2",
+}  # fmt: skip
+ABOUT = {
+    "json_extract": "JSON from a sentence; schema, and the very same JSON",
+    "json_record": "JSON from a list of properties; schema, and the very same JSON",
+    "tool_call": "one function call; its parameters' schema, and equal arguments",
+    "sql": "a query; sqlite3 runs it, and has the reference's rows",
+    "k8s_yaml": "a Deployment; YAML, and equal as data",
+    "dataclass": "a dataclass; Python, and the same syntax tree",
+    "csv_to_json": "3 to 5 rows as JSON; schema, and the very same JSON",
+    "rename": "a variable renamed in code; Python, and the same syntax tree",
+    "count_repeat": "counting, or a line again and again; the very same text",
+    "prose": "sentences of a made-up language; words and full stops",
+    "hex": "random hex digits; 16 a line, and as many lines as asked for",
+}
 
 
 @dataclass(frozen=True)
-class Workload:
+class HeldOut:
     name: str
-    structured: bool
-    temperature: float = 0.0
 
     def examples(self, count: int, seed: int) -> list[Example]:
         return held_out(self.name, count, seed)
 
-    def judge(self, example: Example, text: str, finish_reason: str | None) -> Outcome:
-        """By the task's own validator; an answer that max_tokens cut is never valid."""
-        if finish_reason == "length":
-            return Outcome(False, False, "cut off by max_tokens")
+    def check(self, example: Example, text: str) -> Outcome:
         return TASKS[self.name].check(example, text)
 
 
-# The likeliest hex digits are a loop, which any draft can follow: as a control, hex is sampled.
-SAMPLED = {"hex": 1.0}
-
-
-def catalogue() -> tuple[Workload, ...]:
+def bundled() -> tuple[Workload, ...]:
     return tuple(
-        Workload(task.name, task.structured, SAMPLED.get(task.name, 0.0)) for task in TASKS.values()
-    )
-
-
-def choose(names: Sequence[str]) -> tuple[Workload, ...]:
-    """All workloads if `names` is empty."""
-    known = {workload.name: workload for workload in catalogue()}
-    for name in names:
-        if name not in known:
-            raise UsageProblemError(
-                f"--workload {name!r} does not exist: choose from {', '.join(known)}."
-            )
-    return tuple(known[name] for name in dict.fromkeys(names)) or tuple(known.values())
+        Workload(
+            task.name, task.structured, HeldOut(task.name), SAMPLED.get(task.name, 0.0),
+            CODES.get(task.name, ""), ABOUT[task.name],
+        )
+        for task in TASKS.values()
+    )  # fmt: skip

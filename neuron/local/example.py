@@ -10,7 +10,7 @@ from typing import Any, Protocol
 class Example:
     """One chat request with the answer that the target is trained to give.
 
-    `facts` holds what the task's own validator needs; it never reaches a model.
+    `facts` holds what the task's own validator needs, or how it is sent; no model reads it.
     """
 
     task: str

@@ -30,8 +30,8 @@ PREFIX_IDS = 256
 class Ask:
     mode: Mode
     needs: Needs
-    traffic: TrafficClass
-    """Requests that are alike to the policy."""
+    traffic: TrafficClass | None
+    """Requests that are alike to the policy; None: nothing is generated."""
     prefix: bytes
     """Digest of how the prompt begins: what has the same may find it in one engine's cache."""
     prompt_tokens: int
@@ -57,19 +57,14 @@ def take_mode(document: dict[str, Any], header: str | None) -> Mode:
 
 
 def ask_of(
-    document: Mapping[str, Any],
-    mode: Mode,
-    body_bytes: int,
-    traffic: TrafficClass,
-    *,
-    generates: bool = True,
+    document: Mapping[str, Any], mode: Mode, body_bytes: int, traffic: TrafficClass | None
 ) -> Ask:
     """Of a request whose fields have been checked."""
     said = next((document[name] for name in BOUNDS if document.get(name) is not None), None)
-    bound = 0 if not generates else UNSAID_TOKENS if said is None else said
+    bound = 0 if traffic is None else UNSAID_TOKENS if said is None else said
     return Ask(
         mode=mode,
-        needs=needs_of(document) if generates else {},
+        needs={} if traffic is None else needs_of(document),
         traffic=traffic,
         prefix=blake2b(_beginning(document).encode(errors="replace"), digest_size=8).digest(),
         prompt_tokens=body_bytes // BYTES_PER_TOKEN,

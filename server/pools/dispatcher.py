@@ -91,6 +91,8 @@ class Dispatcher:
     def _pool(self, ask: Ask, found: Servable, ready: frozenset[Pool]) -> tuple[Pool, str]:
         if len(ready) > 1:
             load = {pool: self._load(pool) for pool in ready}
+            if ask.traffic is None:
+                return min(sorted(ready), key=load.__getitem__), "load"
             choice = self.policy.choose(ask.traffic, load=load, available=ready)
             return choice.pool, choice.reason
         (pool,) = ready
@@ -139,7 +141,7 @@ class Dispatcher:
                 raise
             self._succeeded(replica, lease)
         # Of several answers at once nobody waits for one token at a time.
-        if lease.tokens is not None and request.choices == 1:
+        if request.ask.traffic is not None and lease.tokens is not None and request.choices == 1:
             self.policy.observed(
                 request.ask.traffic,
                 replica.pool,

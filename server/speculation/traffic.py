@@ -63,35 +63,31 @@ def _shape(document: Mapping[str, Any]) -> tuple[Kind, object]:
     tools = document.get("tools")
     if tools and document.get("tool_choice") != "none":
         return "tools", sorted(map(digest, tools)) if isinstance(tools, list) else tools
-    said = _system(document.get("messages", document.get("input")))
-    system = "\n".join([*_instructions(document), *said])
+    system = "\n".join(_system(document))
     return ("system", system[:SYSTEM_CHARS]) if system else ("text", None)
 
 
 def _constraint(document: Mapping[str, Any]) -> object:
+    """A schema is itself wherever it stands; what else there is stands for itself."""
     outputs = document.get("structured_outputs")
     if isinstance(outputs, Mapping):
         asked = {name: value for name, value in outputs.items() if value is not None}
         if asked:
-            return asked
+            return asked["json"] if list(asked) == ["json"] else asked
     text = document.get("text")
-    wanted = text.get("format") if isinstance(text, Mapping) else document.get("response_format")
+    wanted = document.get("response_format") or (isinstance(text, Mapping) and text.get("format"))
     if not isinstance(wanted, Mapping) or wanted.get("type") == "text":
         return None
-    # /v1/responses has flat what chat nests.
-    inner = wanted.get("json_schema", wanted)
     # The name of a schema is no part of what the answer looks like.
+    inner = wanted.get("json_schema", wanted)
     return inner.get("schema", wanted) if isinstance(inner, Mapping) else wanted
 
 
-def _instructions(document: Mapping[str, Any]) -> Iterator[str]:
-    """The system prompt of /v1/responses."""
+def _system(document: Mapping[str, Any]) -> Iterator[str]:
     instructions = document.get("instructions")
     if isinstance(instructions, str):
         yield instructions
-
-
-def _system(messages: object) -> Iterator[str]:
+    messages = document.get("messages", document.get("input"))
     if not isinstance(messages, Sequence) or isinstance(messages, str):
         return
     for message in takewhile(_is_system, messages):

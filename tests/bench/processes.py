@@ -15,6 +15,8 @@ from server.engines import EngineProcess
 from tests.bench.fake_engine import FakeEngine, Script, Steps, serving
 
 WAIT_S = 60.0
+BUNDLED = ("--profile", "bundled")
+"""The prompts whose answers the fakes know."""
 PLAIN = Steps(1, step_s=0.002)
 SPECULATIVE = Steps(8, step_s=0.004, speculative=True)
 ROOT = Path(__file__).parents[2]

@@ -41,7 +41,8 @@ def two_engines(
     arms = FakeEngine(plain, ANSWERS), FakeEngine(speculative, ANSWERS)
     with ExitStack() as stack:
         urls = [stack.enter_context(serving_in_thread(arm)) for arm in arms]
-        yield ["--plain-url", urls[0], "--speculative-url", urls[1]], *arms
+        given = ["--plain-url", urls[0], "--speculative-url", urls[1], "--profile", "bundled"]
+        yield given, *arms
 
 
 def asked(*names: str) -> list[str]:

@@ -11,6 +11,7 @@ from bench.experiment import Sink, Step, measure
 from bench.prompts import Item
 from bench.record import Measured, Settings
 from bench.workloads import Workload
+from bench.workloads.bundled import HeldOut
 from neuron.local.corpus import Example, Outcome
 from tests.bench.fake_engine import MODEL, FakeEngine, Steps, serving
 
@@ -32,7 +33,9 @@ class Noting(Workload):
 
 def items(workload: Workload) -> list[Item]:
     example = Example(workload.name, 0, (), "")
-    return [Item(workload, index, example, (65 + index,), 0.0) for index in range(SETTINGS.prompts)]
+    return [
+        Item(workload, index, example, (65 + index,), 0.0, 9) for index in range(SETTINGS.prompts)
+    ]
 
 
 def kept(done: list[Measured]) -> Sink:
@@ -40,7 +43,11 @@ def kept(done: list[Measured]) -> Sink:
 
 
 async def test_a_block_is_judged_when_it_has_ended_and_each_request_ticks_before() -> None:
-    workload, steps, done = Noting("w", True), list[tuple[int, Step]](), list[Measured]()
+    workload, steps, done = (
+        Noting("w", True, HeldOut("sql")),
+        list[tuple[int, Step]](),
+        list[Measured](),
+    )
     # Of different length, so that one of two streams ends in the middle of the other.
     engine = FakeEngine(Steps(step_s=0.002), {"A": "short", "B": "l" * 40, "C": "longer" * 3})
     async with serving(engine) as url:
@@ -60,7 +67,7 @@ async def test_a_block_is_judged_when_it_has_ended_and_each_request_ticks_before
 
 
 async def test_what_a_cut_block_has_measured_is_recorded() -> None:
-    workload, done, enough = Noting("w", True), list[Measured](), asyncio.Event()
+    workload, done, enough = Noting("w", True, HeldOut("sql")), list[Measured](), asyncio.Event()
     engine = FakeEngine(Steps(step_s=0.002), {"A": "a", "B": "bb", "C": "c" * 4000})
 
     def observe(step: Step) -> None:
@@ -84,7 +91,9 @@ async def test_the_warm_up_is_a_full_batch() -> None:
         settings = SETTINGS.model_copy(update={"concurrency": (3,), "warmup": warmup})
         async with serving(engine) as url:
             arms = Target("plain", url, MODEL), Target("speculative", url, MODEL)
-            await measure(settings, items(Noting("w", True)), arms, lambda _: None, kept([]))
+            await measure(
+                settings, items(Noting("w", True, HeldOut("sql"))), arms, lambda _: None, kept([])
+            )
         warm = [body for body in engine.requests if "-warm-" in body["cache_salt"]]
         assert len(warm) == 2 * expected
         settling = [body for body in engine.requests if "-settle-" in body["cache_salt"]]

@@ -20,6 +20,7 @@ from bench.setup import Setup
 from bench.storage import write
 from neuron.local.corpus import held_out
 from tests.bench.processes import (
+    BUNDLED,
     ROOT,
     WAIT_S,
     InProcess,
@@ -60,7 +61,7 @@ def test_a_signal_ends_the_engines_and_keeps_what_was_measured(
     signum: signal.Signals, tmp_path: Path, temp: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    argv = ["--pair", tiny_pair(tmp_path), "-w", "sql", "-w", "hex", "--prompts", "8"]
+    argv = ["--pair", tiny_pair(tmp_path), *BUNDLED, "-w", "sql", "-w", "hex", "--prompts", "8"]
     with subprocess.Popen(
         [sys.executable, "-m", "tests.bench.fake_bench", *argv, "--out", str(out)],
         cwd=ROOT,
@@ -92,7 +93,17 @@ def test_an_engine_that_dies_is_reported_with_its_log_and_the_rows_before(
 ) -> None:
     # One warm-up, then all four of sql's requests, in two blocks with one before each.
     start = InProcess(ANSWERS, refuse_after=7)
-    argv = ["--pair", tiny_pair(tmp_path), "-w", "sql", "-w", "json_extract", "--prompts", "2"]
+    argv = [
+        "--pair",
+        tiny_pair(tmp_path),
+        *BUNDLED,
+        "-w",
+        "sql",
+        "-w",
+        "json_extract",
+        "--prompts",
+        "2",
+    ]
     out = tmp_path / "out"
     code = run([*argv, "--warmup", "1", "--out", str(out)], Setup(start, 0.01, UNLIMITED))
     err = capsys.readouterr().err
@@ -109,7 +120,7 @@ def test_an_engine_that_dies_is_reported_with_its_log_and_the_rows_before(
 
 
 def test_a_run_that_went_well_leaves_only_its_result(tmp_path: Path, temp: Path) -> None:
-    argv = ["--pair", tiny_pair(tmp_path), "-w", "sql", "--prompts", "2", "--warmup", "1"]
+    argv = ["--pair", tiny_pair(tmp_path), *BUNDLED, "-w", "sql", "--prompts", "2", "--warmup", "1"]
     out = tmp_path / "out"
     assert run([*argv, "--out", str(out)], Setup(InProcess(ANSWERS), 0.01, UNLIMITED)) == 0
     assert list(temp.iterdir()) == []

@@ -35,7 +35,8 @@ def two_engines(
     arms = FakeEngine(PLAIN, ANSWERS), FakeEngine(speculative, ANSWERS)
     with ExitStack() as stack:
         plain, spec = (stack.enter_context(serving_in_thread(arm)) for arm in arms)
-        yield ["--plain-url", plain, "--speculative-url", spec], *arms
+        given = ["--plain-url", plain, "--speculative-url", spec, "--profile", "bundled"]
+        yield given, *arms
 
 
 def stored(folder: Path) -> Result:

@@ -13,7 +13,7 @@ from bench.reply import read_reply
 from bench.setup import Setup
 from neuron.local.corpus import held_out
 from tests.bench.fake_engine import MODEL, FakeClock, Frame, Steps, serving
-from tests.bench.processes import InProcess, tiny_pair
+from tests.bench.processes import BUNDLED, InProcess, tiny_pair
 from tests.bench.results import measured, result
 
 STEPS = 8
@@ -97,7 +97,7 @@ def test_the_whole_command_with_the_real_gateway(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answers = {one.messages[-1]["content"]: one.answer for one in held_out("sql", 2)}
-    argv = ["overhead", "--pair", tiny_pair(tmp_path), "-w", "sql", "--prompts", "2"]
+    argv = ["overhead", "--pair", tiny_pair(tmp_path), *BUNDLED, "-w", "sql", "--prompts", "2"]
     out = tmp_path / "out"
     code = run([*argv, "--warmup", "1", "--out", str(out)], Setup(InProcess(answers), 0.01))
     told, err = capsys.readouterr()

@@ -14,14 +14,14 @@ from bench.summary import summarise
 from bench.sweep import Cell
 from neuron.local.corpus import held_out
 from neuron.pair import load_pair
-from tests.bench.processes import InProcess, tiny_pair
+from tests.bench.processes import BUNDLED, InProcess, tiny_pair
 from tests.bench.results import result
 
 ANSWERS = {one.messages[-1]["content"]: one.answer for one in held_out("sql", 2)}
 
 
 def sweep(folder: Path, pair: str, *more: str, start: InProcess | None = None) -> int:
-    argv = ["sweep", "--pair", pair, "-w", "sql", "--prompts", "2", "--warmup", "1"]
+    argv = ["sweep", "--pair", pair, *BUNDLED, "-w", "sql", "--prompts", "2", "--warmup", "1"]
     setup = Setup(start or InProcess(ANSWERS), 0.01, UNLIMITED)
     return cli.run([*argv, "--out", str(folder), *more], setup)
 

@@ -19,7 +19,7 @@ from tests.server.key_examples import bearer, entry, ring
 from tests.server.pools import Pools, fleet_of
 
 pytestmark = pytest.mark.anyio
-SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "array"}}}
+MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}]
 
 
 @pytest.fixture
@@ -58,15 +58,15 @@ async def test_each_class_goes_to_the_pool_that_is_faster_for_it(
     for fake in auto.fakes.values():
         fake.engine.script = answer_with("[]")
     teach(policy, chat(), "plain")
-    teach(policy, chat(response_format=SCHEMA), "speculative")
-    went = {"text": 0, "schema": 0}
+    teach(policy, chat(messages=MESSAGES), "speculative")
+    went = {"text": 0, "system": 0}
     for _ in range(20):
         text = await auto.http.post(CHAT, json=chat())
-        schema = await auto.http.post(CHAT, json=chat(response_format=SCHEMA))
+        system = await auto.http.post(CHAT, json=chat(messages=MESSAGES))
         went["text"] += text.headers["x-specserve-pool"] == "plain"
-        went["schema"] += schema.headers["x-specserve-pool"] == "speculative"
+        went["system"] += system.headers["x-specserve-pool"] == "speculative"
     assert went["text"] >= 18
-    assert went["schema"] >= 18
+    assert went["system"] >= 18
     line = 'specserve_pool_decisions_total{mode="auto",pool="plain",reason="measured"}'
     assert await auto.metric(line) >= 18
 
@@ -94,6 +94,14 @@ async def test_only_whole_answers_to_one_choice_are_evidence(auto: Pools) -> Non
     await auto.http.post(CHAT, json=chat(speculation="on"))
     text = await learnt(auto, "text")
     assert (text["speculative"]["samples"], text["plain"]["samples"]) == (1, 0)
+
+
+async def test_what_generates_nothing_is_no_traffic(auto: Pools, policy: AutoPolicy) -> None:
+    for _ in range(5):
+        await auto.http.post("/tokenize", json=chat())
+    assert policy.snapshot()["requests"] == 0
+    line = 'specserve_pool_decisions_total{mode="auto",pool="plain",reason="load"}'
+    assert await auto.metric(line) == 5
 
 
 async def test_a_class_knows_its_api_key(engine: FakeEngine) -> None:

@@ -181,11 +181,16 @@ async def test_limits_hold_from_the_next_request_and_replicas_stay(tmp_path: Pat
             assert len(a.wires) == checks + 1
 
 
-async def test_without_a_file_sighup_ends_the_process_as_any_other(tmp_path: Path) -> None:
-    async with engines("a") as (a,):
-        with server("--engine-url", a.url) as running:
-            running.process.send_signal(signal.SIGHUP)
-            await until(lambda: running.process.poll() == -signal.SIGHUP)
+async def test_without_a_file_sighup_ends_the_process_as_any_other() -> None:
+    # As from a terminal; a process under nohup would stay deaf to it.
+    ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        async with engines("a") as (a,):
+            with server("--engine-url", a.url) as running:
+                running.process.send_signal(signal.SIGHUP)
+                await until(lambda: running.process.poll() == -signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, ours)
 
 
 async def test_keys_are_read_again_without_a_config_file(tmp_path: Path) -> None:

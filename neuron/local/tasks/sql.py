@@ -78,7 +78,7 @@ def _only_reading(action: int, *_: str | None) -> int:
     return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
 
 
-def _run(ddl: str, rows: list[tuple[Any, ...]], query: str) -> list[tuple[Any, ...]]:
+def run_query(ddl: str, rows: list[tuple[Any, ...]], query: str) -> list[tuple[Any, ...]]:
     """Raises sqlite3.Error where the query cannot run, does not end or would do more than read."""
     with sqlite3.connect(":memory:") as database:
         database.execute(ddl)
@@ -131,8 +131,8 @@ class Sql:
     def check(self, example: Example, text: str) -> Outcome:
         ddl, rows = example.facts["ddl"], _rows(example)
         try:
-            got = _run(ddl, rows, text)
+            got = run_query(ddl, rows, text)
         except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
             return Outcome(False, False, f"sqlite3: {error}")
-        exact = got == _run(ddl, rows, example.answer)
+        exact = got == run_query(ddl, rows, example.answer)
         return Outcome(True, exact, None if exact else "another result than the reference query")

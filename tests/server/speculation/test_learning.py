@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
+from itertools import pairwise
 
 import pytest
 
@@ -135,6 +136,16 @@ def test_both_pools_slower_is_no_reason_to_leave() -> None:
             world.answer(schema("x"), choice.pool, slowed=factor)
             taken.append(choice)
         assert share(taken, "speculative") > 0.8
+
+
+def test_where_both_pools_are_alike_a_class_stays_where_it_is() -> None:
+    """By the latest estimate alone it would change its mind ten times as often."""
+    switches = 0
+    for seed in SEEDS:
+        choices = Simulation(lambda _: 1.0, seed).run(schema("x"), 600)
+        went = [choice.pool for choice in choices if not choice.explored]
+        switches += sum(before != after for before, after in pairwise(went))
+    assert switches < 30
 
 
 def test_long_prompts_are_not_taken_for_a_slow_pool() -> None:

@@ -20,6 +20,10 @@ def chat(*before: dict[str, Any], **fields: Any) -> dict[str, Any]:  # noqa: ANN
     return {"model": "m", "messages": [*before, USER], **fields}
 
 
+def responses(**fields: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {"model": "m", "input": "Who came when?", **fields}
+
+
 def system(text: object, role: str = "system") -> dict[str, Any]:
     return {"role": role, "content": text}
 
@@ -63,6 +67,17 @@ def test_a_class_backs_off_to_its_key_and_its_kind() -> None:
         (chat(system("Be brief.")), chat(system("Be brief.", role="developer"))),
         (chat(system("x" * 600 + "Monday")), chat(system("x" * 600 + "Tuesday"))),
         (chat(response_format={"type": "text"}), chat()),
+        (chat(response_format=wants(SCHEMA)), chat(structured_outputs={"json": SCHEMA})),
+        (
+            chat(response_format=wants(SCHEMA)),
+            responses(text={"format": {"type": "json_schema", "name": "x", "schema": SCHEMA}}),
+        ),
+        (chat(system("Be brief.")), responses(instructions="Be brief.")),
+        (
+            chat(system("Be brief.")),
+            {"model": "m", "input": [system("Be brief.", role="developer"), USER]},
+        ),
+        (chat(), responses(text={"format": {"type": "text"}})),
         (
             chat(structured_outputs={"regex": "a", "json": None}),
             chat(structured_outputs={"regex": "a"}),
@@ -108,7 +123,16 @@ json_values = st.recursive(
     st.fixed_dictionaries(
         {},
         optional=dict.fromkeys(
-            ("messages", "tools", "tool_choice", "response_format", "structured_outputs"),
+            (
+                "messages",
+                "tools",
+                "tool_choice",
+                "response_format",
+                "structured_outputs",
+                "text",
+                "input",
+                "instructions",
+            ),
             json_values,
         ),
     )
