@@ -132,9 +132,13 @@ def modelled(result: Result, row: Row) -> Modelled | None:
 
 
 def step_costs(found: Sequence[Point]) -> Iterator[StepCost]:
-    """Where at least two K were measured."""
+    """Where at least two K were measured, and the client was no limit."""
     for draft, level in dict.fromkeys((one.draft, one.level) for one in found):
-        mine = [one for one in found if (one.draft, one.level) == (draft, level) and one.k]
+        mine = [
+            one
+            for one in found
+            if (one.draft, one.level) == (draft, level) and one.k and one.verdict != "invalid"
+        ]
         if len({one.k for one in mine}) < 2:
             continue
         slope, start = np.polyfit([one.k or 0 for one in mine], [one.step_ms for one in mine], 1)

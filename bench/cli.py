@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import click
 
+from bench.commands.auto import auto
 from bench.commands.aws import aws
 from bench.commands.explain import explain
 from bench.commands.overhead import overhead
@@ -106,7 +107,7 @@ def _urls(params: Mapping[str, Any]) -> Urls | None:
     return both_urls(params)
 
 
-for command in (report, overhead, sweep, steps, size, explain, workloads, aws):
+for command in (report, overhead, sweep, steps, size, explain, auto, workloads, aws):
     cli.add_command(command)
 
 

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
 
 import anyio
 
@@ -20,27 +19,10 @@ from server.drain_rate import DrainRate
 from server.errors import ApiError, unavailable
 from server.fair_queue import PRIORITIES, FairQueue
 from server.keys import ANONYMOUS, Key, Priority
+from server.ticket import Reason, Ticket
 
-Reason = Literal["client_gone", "slow_reader", "pushed_out", "shutdown"]
 DRAIN_RETRY_S = 5.0
 MAX_RETRY_S = 60.0
-
-
-@dataclass(eq=False)
-class Ticket:
-    key: Key
-    drop: Callable[[], None]
-    """Ends the client's connection at once."""
-    scope: anyio.CancelScope | None = None
-    reason: Reason | None = None
-    running_since: float | None = None
-    granted: anyio.Event = field(default_factory=anyio.Event)
-
-    def end(self, reason: Reason) -> None:
-        if self.reason is None:
-            self.reason = reason
-        if self.scope is not None:
-            self.scope.cancel()
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ from server.pools.retry import RetryBudget
 from server.quotas import Quotas
 from server.request_id import RequestIdMiddleware, request_id_of
 from server.responses import JSON, REQUEST_ID
+from server.speculation import AutoPolicy
 from server.timeouts import Timeouts
 
 
@@ -58,7 +60,8 @@ class Gateway:
         self.admission.resize(limits.max_in_flight, limits.max_queued)
         self.completions.max_body_bytes = limits.max_body_bytes
         self.completions.timeouts = self.dispatcher.timeouts = limits.timeouts
-        self.dispatcher.policy = _policy(limits.speculation, self.dispatcher.policy)
+        now = self.dispatcher.policy
+        self.dispatcher.policy = _policy(limits.speculation, now, self.dispatcher.clock)
         self.dispatcher.balance = limits.balance
         self.dispatcher.ejector.config = limits.ejection
         self.dispatcher.budget.config = limits.retry
@@ -96,7 +99,7 @@ def create_app(
     admission = Admission(limits.max_in_flight, limits.max_queued, clock, metrics.admission_changed)
     dispatcher = Dispatcher(
         fleet,
-        policy or _policy(limits.speculation, None),
+        policy or _policy(limits.speculation, None, clock),
         Ejector(limits.ejection, clock, metrics.fleet.ejected),
         RetryBudget(limits.retry, clock),
         limits.balance,
@@ -146,8 +149,10 @@ def _metrics_route(metrics: Metrics) -> Route:
     return Route("/metrics", exposition, methods=["GET"])
 
 
-def _policy(config: SpeculationConfig, now: Policy | None) -> Policy:
+def _policy(config: SpeculationConfig, now: Policy | None, clock: Callable[[], float]) -> Policy:
     """`now` where it is of the kind that is asked for: what it has learnt stays."""
+    if config.default == "auto":
+        return now if isinstance(now, AutoPolicy) else AutoPolicy(clock=clock, rng=random.Random())
     return FixedPolicy("plain" if config.default == "off" else "speculative")
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.types import Receive, Scope
 
-from server.admission import Ticket
 from server.answer import Answer
 from server.errors import ApiError, ClientGone
 from server.responses import JSON, header
+from server.ticket import Ticket
 
 
 async def read_json_body(scope: Scope, receive: Receive, limit: int) -> bytes:

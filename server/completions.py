@@ -10,12 +10,13 @@ import anyio
 from starlette.types import Receive, Scope, Send
 
 from server.access import key_of
-from server.admission import Admission, Ticket, shutting_down
+from server.admission import Admission, shutting_down
 from server.answer import Answer
 from server.body import read_json_body, watch_disconnect
 from server.client_deadline import ClientPatience, patience_of
 from server.errors import ApiError, ClientGone
 from server.estimate import estimated_tokens
+from server.keys import ANONYMOUS
 from server.metrics import Metrics, Phase
 from server.models import model_not_found
 from server.openai_request import CompletionRequest, parse_request
@@ -23,6 +24,7 @@ from server.pools.ask import HEADER
 from server.pools.dispatcher import Dispatcher
 from server.quotas import Quotas
 from server.responses import DROP, POOL, header
+from server.ticket import Ticket
 from server.timeouts import Timeouts, deadline
 
 CLIENT_GONE = 499
@@ -99,7 +101,8 @@ class _Exchange:
             with deadline("body", self._to.timeouts.body):
                 body = await read_json_body(self._scope, self._receive, self._to.max_body_bytes)
             asked = header(self._scope, HEADER)
-            request = parse_request(self._scope["path"], body, asked)
+            key_id = None if self._key is ANONYMOUS else self._key.name
+            request = parse_request(self._scope["path"], body, asked, key_id)
             if not self._key.may_use(request.model):
                 raise model_not_found(request.model)
             self._to.dispatcher.require(request.ask)

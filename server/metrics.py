@@ -10,6 +10,7 @@ from typing import Literal
 from prometheus_client import Counter
 
 from server.admission import Admission
+from server.fair_queue import PRIORITIES
 from server.keys import Priority
 from server.metric_table import MetricTable
 from server.pools.metrics import FleetMetrics
@@ -42,9 +43,10 @@ class Metrics:
             "requests_in_flight", "Requests from their headers to their last byte."
         )
         self._running = table.gauge("requests_running", "Those of them that the engine has.")
-        self._queued = table.gauge(
+        queued = table.gauge(
             "requests_queued", "Those of them that wait for their turn.", "priority"
         )
+        self._queued_by = {priority: queued.labels(priority) for priority in PRIORITIES}
         self._queue_seconds = table.histogram(
             "queue_seconds",
             "From asking for a turn to having it; who never had one is in rejections.",
@@ -105,7 +107,7 @@ class Metrics:
         self._in_flight.set(admission.in_flight)
         self._running.set(admission.running)
         for priority, count in admission.queued().items():
-            self._queued.labels(priority).set(count)
+            self._queued_by[priority].set(count)
 
     def queued_for(self, priority: Priority, seconds: float) -> None:
         self._queue_seconds.labels(priority).observe(seconds)

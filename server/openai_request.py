@@ -12,6 +12,7 @@ from pydantic_core import from_json
 from server import fields
 from server.errors import ApiError, Code, invalid
 from server.pools.ask import Ask, ask_of, take_mode
+from server.speculation import classify
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 CHAT_PATH = "/v1/chat/completions"
@@ -70,8 +71,10 @@ class CompletionRequest:
     """For the engine: the client's, with usage asked for in every stream."""
 
 
-def parse_request(path: str, raw: bytes, speculation: str | None = None) -> CompletionRequest:
-    """`speculation` is the header's. Raises ApiError."""
+def parse_request(
+    path: str, raw: bytes, speculation: str | None = None, key_id: str | None = None
+) -> CompletionRequest:
+    """`speculation` is the header's, `key_id` names the API key if any. Raises ApiError."""
     document = _object(raw)
     fields_sent = len(document)
     mode = take_mode(document, speculation)
@@ -95,7 +98,7 @@ def parse_request(path: str, raw: bytes, speculation: str | None = None) -> Comp
         stream=stream,
         wants_usage=wants_usage,
         grammar=_grammar(document),
-        ask=ask_of(document, mode, len(raw), "all"),
+        ask=ask_of(document, mode, len(raw), classify(document, key_id=key_id)),
         max_tokens=(
             envelope.max_tokens
             if envelope.max_completion_tokens is None

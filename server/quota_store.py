@@ -65,6 +65,9 @@ class QuotaStore:
             await work(storage)
 
     async def _on_shared(self, work: Callable[[Storage], Awaitable[T]], shared: RedisStorage) -> T:
+        if self._down:
+            # One asks; the others go on as they do until it has an answer.
+            self._again_at = self.clock() + RETRY_S
         try:
             # Bounded by the timeouts of its sockets. A call that is cancelled half-way would
             # leave its answer for the next one on that connection.

@@ -10,7 +10,7 @@ import click
 from bench.breakeven import points, render_points, step_costs
 from bench.commands.shared import EPILOG, both_urls
 from bench.edge import run_until_done
-from bench.errors import UnusableError, UsageProblemError
+from bench.errors import ClientLimitError, UnusableError, UsageProblemError
 from bench.models import check_models
 from bench.option_types import Levels, Numbers
 from bench.options import (
@@ -103,6 +103,12 @@ def sweep(ctx: click.Context, /, **_: object) -> None:
         click.echo(json.dumps({"points": [asdict(one) for one in shown], "step_costs": costs}))
     else:
         click.echo(render_points(shown), nl=False)
+    invalid = [one for one in shown if one.verdict == "invalid"]
+    if invalid:
+        raise ClientLimitError(
+            f"The bench itself was the limit in {len(invalid)} of {len(shown)} rows: `bench report "
+            f"{folder}/cell-….json` says how; remove those files and run again on a quiet machine."
+        )
     wanted = sum(len(cell.settings.workloads) for cell in cells)
     if len(shown) < wanted:
         raise UnusableError(

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil
 
 US = 1e3
 
 
 @dataclass(frozen=True)
 class Streams:
-    """One series of streams. Times in ms."""
+    """One series of streams. Times in ms, of chunks that were sent while all streams ran."""
 
     count: int
     chunks: int
     """Of each stream."""
     arrived: int
+    """Of all chunks."""
+    timed: int
     complete: int
     """Streams that got every chunk once, in order, and the end mark."""
     median: float
@@ -59,27 +60,32 @@ class Figures:
 
 
 def summarise(
-    count: int, chunks: int, complete: int, delays_us: Sequence[int], cpu_s: float | None
+    count: int,
+    chunks: int,
+    arrived: int,
+    complete: int,
+    delays_us: Sequence[int],
+    cpu_s: float | None,
 ) -> Streams:
-    """`delays_us`: from the engine's send to the client's read of each chunk that came, sorted."""
-    arrived = len(delays_us)
+    """`delays_us`: from the engine's send to the client's read, sorted, of bench.gateway.load."""
     return Streams(
         count=count,
         chunks=chunks,
         arrived=arrived,
+        timed=len(delays_us),
         complete=complete,
-        median=quantile(delays_us, 0.5) / US,
-        p99=quantile(delays_us, 0.99) / US,
-        worst=quantile(delays_us, 1.0) / US,
+        median=percentile(delays_us, 50) / US,
+        p99=percentile(delays_us, 99) / US,
+        worst=percentile(delays_us, 100) / US,
         cpu_per_1000=None if cpu_s is None or not arrived else cpu_s / arrived * 1e6,
     )
 
 
-def quantile(ordered: Sequence[int], share: float) -> float:
-    """The smallest value that `share` of all do not exceed; nan of none."""
+def percentile(ordered: Sequence[int], percent: int) -> float:
+    """The smallest value that `percent` of all do not exceed; nan of none."""
     if not ordered:
         return float("nan")
-    return float(ordered[max(0, ceil(share * len(ordered)) - 1)])
+    return float(ordered[-(-percent * len(ordered) // 100) - 1])
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -111,6 +112,7 @@ def run_streams(
     streams = tuple(waiting)
     by_fd: dict[int, Stream] = {}
     began = time.monotonic()
+    all_asked = 0
     with select.epoll() as epoll:
         while (waiting or by_fd) and time.monotonic() < began + limit_s:
             opened = count - len(waiting)
@@ -119,18 +121,28 @@ def run_streams(
                 by_fd[stream.sock.fileno()] = stream
                 epoll.register(stream.sock, select.EPOLLIN)
                 stream.sock.sendall(message)
+                all_asked = time.monotonic_ns()
             for fd, _ in epoll.poll(TICK_S if waiting else LOOK_S):
                 if not by_fd[fd].read():
                     epoll.unregister(fd)
                     del by_fd[fd]
     for stream in streams:
         stream.sock.close()
-    delays = (arrived - sent for one in streams for _, sent, arrived in one.arrivals)
     return {
         "seconds": time.monotonic() - began,
+        "arrived": sum(len(stream.arrivals) for stream in streams),
         "complete": sum(stream.is_complete(chunks) for stream in streams),
-        "delays_us": sorted(delay // 1000 for delay in delays),
+        "delays_us": sorted(delay // 1000 for delay in delays_of_all(streams, all_asked, chunks)),
     }
+
+
+def delays_of_all(streams: Sequence[Stream], begin: int, chunks: int) -> Iterator[int]:
+    """In ns, of what was sent from `begin`, when all were asked for, to the first last chunk."""
+    arrivals = [each for stream in streams for each in stream.arrivals]
+    end = min((sent for number, sent, _ in arrivals if number == chunks - 1), default=inf)
+    for _, sent, arrived in arrivals:
+        if begin <= sent <= end:
+            yield arrived - sent
 
 
 def run_calls(server: Server, count: int, seconds: float) -> Mapping[str, Any]:

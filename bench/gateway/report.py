@@ -19,9 +19,10 @@ WIDTH = 110
 NOTE = (
     "Added: later than without anything in between, against the direct median of the same run. "
     "Every chunk carries its number and the moment of its send on the machine's own clock. "
-    "Complete: each stream got all chunks, once and in order, and its end mark. Streams are spread "
-    "over the step. One core for each contestant; fake engine and load share another. Where a "
-    "contestant cannot keep up, its delays grow with the length of the run and say no more."
+    "Complete: each stream got all chunks, once and in order, and its end mark. Streams are opened "
+    "one after the other; what is timed was sent while all of them ran. One core for each "
+    "contestant; fake engine and load share another. Where a contestant cannot keep up, its delays "
+    "grow with the length of the run and say no more."
 )
 
 

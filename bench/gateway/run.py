@@ -36,6 +36,8 @@ class Plan:
     """Of each stream."""
     limit_s: float = 30.0
     """A series that is slower than that is cut off there."""
+    open_every_s: float = 0.0037
+    """Between the openings of two streams: no multiple of the step, so they are spread over it."""
     connections: int = 16
     calls_s: float = 5.0
     open_streams: int = 1000
@@ -113,10 +115,10 @@ class Bench:
         step_ms = self.plan.step_ms
         got = await self._load(
             url, "streams", count=count, chunks=chunks, step_ms=step_ms,
-            spread_s=step_ms / 1e3, limit_s=self.plan.limit_s,
+            spread_s=count * self.plan.open_every_s, limit_s=self.plan.limit_s,
         )  # fmt: skip
         spent = usage.cpu_s() - before if usage else None
-        return summarise(count, chunks, got["complete"], got["delays_us"], spent)
+        return summarise(count, chunks, got["arrived"], got["complete"], got["delays_us"], spent)
 
     async def _calls(self, url: str, usage: Usage | None) -> Calls:
         before = usage.cpu_s() if usage else 0.0

@@ -17,10 +17,17 @@ SOCKET = Path("SOCKET")
 
 def report(settings: Settings) -> str:
     """For people. Raises SpecserveError for what could not run."""
-    lines = [f"listens on http://{settings.host}:{settings.port}"]
+    lines = [f"listens on http://{settings.host}:{settings.port}", _keys(settings)]
     for plan in plan_all(settings.engines):
         lines += ["", *_replica(plan)]
     return "\n".join(lines) + "\n"
+
+
+def _keys(settings: Settings) -> str:
+    if settings.keys_secret is not None:
+        return f"API keys: of the secret {settings.keys_secret}, which was not read"
+    ring = settings.key_source.load()
+    return f"API keys: {len(ring.entries)}" if ring else "API keys: none, everyone is served"
 
 
 def _replica(plan: Plan) -> Iterator[str]:

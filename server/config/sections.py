@@ -114,7 +114,10 @@ class EjectionConfig(Section):
     max_seconds: Annotated[Seconds, Field(description="The longest ejection.")] = 300.0
     max_share: Annotated[
         Share,
-        Field(description="Largest share of a pool that is ejected at once, rounded down."),
+        Field(
+            description="Largest share of all replicas that is ejected at once, rounded down."
+            " A pool of which all are out is used only where the other cannot be."
+        ),
     ] = 0.5
 
 

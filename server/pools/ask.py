@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from server.errors import invalid
 from server.pools.needs import Needs, needs_of
-from server.pools.policy import TrafficClass
+from server.speculation import TrafficClass
 
 Mode = Literal["auto", "on", "off"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -72,7 +72,9 @@ def ask_of(document: Mapping[str, Any], mode: Mode, body_bytes: int, traffic: Tr
 def _beginning(document: Mapping[str, Any]) -> str:
     messages = document.get("messages")
     if messages:
-        return json.dumps(messages[0])[:PREFIX_CHARS]
+        content = messages[0].get("content")
+        text = content if isinstance(content, str) else json.dumps(content)
+        return f"{messages[0]['role']}:{text[:PREFIX_CHARS]}"
     prompt = document.get("prompt")
     if isinstance(prompt, str):
         return prompt[:PREFIX_CHARS]

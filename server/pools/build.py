@@ -83,6 +83,7 @@ class Builder:
             self.fleet.changed()
             if said[-1:] != [status.state]:
                 said[:] = [status.state]
+                replica.starts += status.state == "ready"
                 sys.stderr.write(f"{config.name}: {status.state}\n")
 
         lacks = frozenset(plan.capabilities.lacks if plan.capabilities else ())

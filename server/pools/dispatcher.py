@@ -17,7 +17,7 @@ from server.pools.fleet import Fleet
 from server.pools.policy import Policy
 from server.pools.replica import Lease, Replica
 from server.pools.retry import Attempts, RetryBudget
-from server.pools.servable import Servable, servable
+from server.pools.servable import Servable, able_by_pool, servable
 from server.responses import POOL, REPLICA
 from server.timeouts import Timeouts, deadline
 from server.usage import Pool
@@ -79,7 +79,9 @@ class Dispatcher:
     def _first(self, ask: Ask) -> Replica:
         found = servable(self.fleet, ask)
         ready = found.ready()
-        pool, reason = self._pool(ask, found, frozenset(ready))
+        # A pool of which all are ejected is passed over, unless both are like that.
+        usable = frozenset(pool for pool, ones in ready.items() if self._usable(ones))
+        pool, reason = self._pool(ask, found, usable or frozenset(ready))
         self.metrics.fleet.pool_chosen(pool, ask.mode, reason)
         return self._replica(ready[pool], ask)
 
@@ -98,7 +100,7 @@ class Dispatcher:
     def _next(self, error: ApiError, ask: Ask, tried: Sequence[Replica]) -> Replica | None:
         """Of the same pool before the other; None where nobody is left."""
         last = tried[-1].pool
-        able = servable(self.fleet, ask).able
+        able = able_by_pool(self.fleet, ask)
         pools = sorted(able, key=lambda pool: pool != last)
         if error.code == "context_length_exceeded":
             # Drafts take room at the end of a context, which an engine without them has.
@@ -122,33 +124,39 @@ class Dispatcher:
                 self._failed(replica, error)
                 raise
             self._succeeded(replica, lease)
-        if lease.tokens:
+        # Of several answers at once nobody waits for one token at a time.
+        if lease.tokens is not None and request.choices == 1:
             self.policy.observed(
                 request.ask.traffic,
                 replica.pool,
-                replica=replica.name,
-                tokens=lease.tokens,
+                replica=f"{replica.name}/{replica.starts}",
+                tokens=lease.tokens.completion,
                 seconds=lease.seconds,
                 load=load,
+                prompt_tokens=lease.tokens.prompt,
+                first_s=lease.first_s,
             )
 
     def _failed(self, replica: Replica, error: ApiError) -> None:
         self.metrics.fleet.replica_answered(replica.pool, replica.name, error.code)
         if error.code in FAULTS:
-            self.ejector.failed(replica.record, self._records(replica.pool))
+            self.ejector.failed(replica.record, self._records())
         elif error.status < 500:
             self.ejector.succeeded(replica.record, None, ())
 
     def _succeeded(self, replica: Replica, lease: Lease) -> None:
         self.metrics.fleet.replica_answered(replica.pool, replica.name, "ok")
-        tokens = lease.tokens or 0
+        tokens = lease.tokens.completion if lease.tokens else 0
         pace = lease.seconds / tokens if tokens >= MEASURED_TOKENS else None
-        self.ejector.succeeded(replica.record, pace, self._records(replica.pool))
+        self.ejector.succeeded(replica.record, pace, self._records())
 
     def _replica(self, ready: Sequence[Replica], ask: Ask) -> Replica:
         # Where all are ejected, an ejected one is better than none.
-        usable = [one for one in ready if self.ejector.usable(one.record)] or ready
+        usable = self._usable(ready) or ready
         return balance.choose(usable, ask.prefix, self.balance.affinity_tokens)
+
+    def _usable(self, ready: Sequence[Replica]) -> list[Replica]:
+        return [one for one in ready if self.ejector.usable(one.record)]
 
     def _load(self, pool: Pool) -> float:
         """Requests running per ready replica."""
@@ -156,5 +164,5 @@ class Dispatcher:
         running = sum(one.running for one in replicas)
         return running / max(1, sum(one.ready for one in replicas))
 
-    def _records(self, pool: Pool) -> tuple[Record, ...]:
-        return tuple(one.record for one in self.fleet.of(pool))
+    def _records(self) -> tuple[Record, ...]:
+        return tuple(one.record for one in self.fleet.replicas)

@@ -9,7 +9,7 @@ A half-open replica gets one request at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
@@ -17,6 +17,7 @@ from statistics import median
 from typing import Literal
 
 from server.config.sections import EjectionConfig
+from server.usage import Pool
 
 Standing = Literal["in", "out", "half-open"]
 Reason = Literal["errors", "slow", "probe"]
@@ -30,6 +31,7 @@ class Record:
     """How one replica's last requests went."""
 
     name: str
+    pool: Pool
     failures: int = 0
     """In a row."""
     ejections: int = 0
@@ -52,7 +54,7 @@ class Record:
 
 @dataclass
 class Ejector:
-    """Of one pool's replicas. Told of every end of a request, asked before every choice."""
+    """Told of every end of a request, asked before every choice."""
 
     config: EjectionConfig
     clock: Callable[[], float]
@@ -80,7 +82,7 @@ class Ejector:
                 record.probing = False
 
     def succeeded(
-        self, record: Record, seconds_per_token: float | None, peers: Iterable[Record]
+        self, record: Record, seconds_per_token: float | None, fleet: Collection[Record]
     ) -> None:
         """`seconds_per_token` None: the answer had no tokens to measure it by."""
         record.failures = 0
@@ -93,31 +95,32 @@ class Ejector:
             record.seconds_per_token = seconds_per_token
         record.seconds_per_token += NEWEST * (seconds_per_token - record.seconds_per_token)
         record.answers += 1
-        pool = tuple(peers)
-        if self._is_slow(record, pool):
-            self._eject(record, "slow", pool)
+        if self._is_slow(record, fleet):
+            self._eject(record, "slow", fleet)
 
-    def failed(self, record: Record, peers: Iterable[Record]) -> None:
+    def failed(self, record: Record, fleet: Collection[Record]) -> None:
         record.failures += 1
         if self.standing(record) == "half-open":
             self._out(record, "probe")
         elif record.failures >= self.config.errors:
-            self._eject(record, "errors", tuple(peers))
+            self._eject(record, "errors", fleet)
 
-    def _is_slow(self, record: Record, pool: tuple[Record, ...]) -> bool:
+    def _is_slow(self, record: Record, fleet: Collection[Record]) -> bool:
         needed = self.config.slow_requests
         others = [
-            one.seconds_per_token for one in pool if one is not record and one.answers >= needed
+            one.seconds_per_token
+            for one in fleet
+            if one.pool == record.pool and one is not record and one.answers >= needed
         ]
         if record.answers < needed or not others:
             return False
         return record.seconds_per_token > self.config.slow_factor * median(others)
 
-    def _eject(self, record: Record, reason: Reason, pool: tuple[Record, ...]) -> None:
+    def _eject(self, record: Record, reason: Reason, fleet: Collection[Record]) -> None:
         if self.standing(record) != "in":
             return
-        out = sum(not one.is_in for one in pool)
-        if out + 1 <= int(self.config.max_share * len(pool)):
+        out = sum(not one.is_in for one in fleet)
+        if out + 1 <= int(self.config.max_share * len(fleet)):
             self._out(record, reason)
 
     def _out(self, record: Record, reason: Reason) -> None:

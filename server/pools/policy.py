@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from server.speculation import TrafficClass
 from server.usage import Pool
-
-TrafficClass = Hashable
 
 
 class Choice(Protocol):
@@ -37,7 +36,11 @@ class Policy(Protocol):
         tokens: int,
         seconds: float,
         load: float,
-    ) -> None: ...
+        prompt_tokens: int = 0,
+        first_s: float | None = None,
+    ) -> None:
+        """As `server.speculation.AutoPolicy` says."""
+        ...
 
     def snapshot(self) -> dict[str, Any]: ...
 
@@ -68,6 +71,8 @@ class FixedPolicy:
         tokens: int,
         seconds: float,
         load: float,
+        prompt_tokens: int = 0,
+        first_s: float | None = None,
     ) -> None:
         pass
 

@@ -32,6 +32,8 @@ class Replica:
     """It is no longer configured, and serves until another of its pool can."""
     leaving: bool = False
     """It gets nothing new."""
+    starts: int = 0
+    """How often its engine became ready."""
     running: int = 0
     outstanding: float = 0.0
     tokens_per_chunk: float = 1.0
@@ -42,7 +44,7 @@ class Replica:
     """Set, and replaced, when its last request ends."""
 
     def __post_init__(self) -> None:
-        self.record = Record(self.name)
+        self.record = Record(self.name, self.pool)
 
     @property
     def name(self) -> str:
@@ -89,26 +91,33 @@ class Lease:
         self._share = 0.0
         self.began = clock()
         self.chunks = 0
-        self.tokens: int | None = None
+        self.first_s: float | None = None
+        """To the first tokens of a stream."""
+        self.tokens: Tokens | None = None
         """Of the whole answer, as usage counts them; None until it says."""
+        self._ended: float | None = None
         self._expect(ask.tokens)
 
     def chunk(self) -> None:
         """The tokens of a step have come, and the prompt has been read."""
         self.chunks += 1
+        self._ended = self._clock()
+        if self.first_s is None:
+            self.first_s = self.seconds
         self._expect(max(0.0, self._max_tokens - self.chunks * self._replica.tokens_per_chunk))
 
     def counted(self, tokens: Tokens | None) -> None:
         if tokens is None:
             return
-        self.tokens = tokens.completion
+        self.tokens = tokens
         if self.chunks:
             mean = tokens.completion / self.chunks
             self._replica.tokens_per_chunk += NEWEST * (mean - self._replica.tokens_per_chunk)
 
     @property
     def seconds(self) -> float:
-        return self._clock() - self.began
+        """To the last tokens; until now where the answer comes as a whole."""
+        return (self._ended or self._clock()) - self.began
 
     def close(self) -> None:
         self._expect(0.0)

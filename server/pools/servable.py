@@ -51,13 +51,18 @@ def servable(fleet: Fleet, ask: Ask) -> Servable:
     wanted = [one for one in there if one.pool in WANTED[ask.mode]]
     if not wanted:
         raise _no_pool(ask)
-    able: dict[Pool, list[Replica]] = {}
-    for one in wanted:
-        if _lack(ask, one) is None:
-            able.setdefault(one.pool, []).append(one)
+    able = able_by_pool(fleet, ask)
     if not able:
         raise _cannot(ask, wanted[0], elsewhere=any(_lack(ask, one) is None for one in there))
     return Servable(able, frozenset(one.pool for one in there))
+
+
+def able_by_pool(fleet: Fleet, ask: Ask) -> dict[Pool, list[Replica]]:
+    able: dict[Pool, list[Replica]] = {}
+    for one in fleet.replicas:
+        if one.pool in WANTED[ask.mode] and not one.leaving and _lack(ask, one) is None:
+            able.setdefault(one.pool, []).append(one)
+    return able
 
 
 def none_ready(replicas: Sequence[Replica]) -> ApiError:

@@ -8,7 +8,7 @@ import pytest
 
 from bench import cli
 from bench.breakeven import modelled, points, render_points, step_costs
-from bench.client_limit import UNLIMITED
+from bench.client_limit import UNLIMITED, ClientLimits
 from bench.setup import Setup
 from bench.summary import summarise
 from bench.sweep import Cell
@@ -59,6 +59,17 @@ def test_a_sweep_measures_every_combination_once(
     assert "holds another sweep" in capsys.readouterr().err
 
 
+def test_a_client_that_was_the_limit_has_its_exit_code_here_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["sweep", "--pair", tiny_pair(tmp_path), "-w", "sql", "--prompts", "2", "--warmup", "0"]
+    setup = Setup(InProcess(ANSWERS), 0.01, ClientLimits(cpu=0.0))
+    assert cli.run([*argv, "--out", str(tmp_path / "out")], setup) == 7
+    out, err = capsys.readouterr()
+    assert "invalid" in out
+    assert "in 1 of 1 rows" in err
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -101,6 +112,8 @@ def test_step_costs_are_a_line_over_k() -> None:
     (cost,) = step_costs(found)
     assert (cost.base_ms, cost.verify_ms, cost.per_draft_ms) == pytest.approx((40, 44, 3))
     assert list(step_costs(found[:1])) == []
+    stalled = [replace(one, verdict="invalid") for one in found]
+    assert list(step_costs(stalled)) == []
 
 
 def test_a_pair_for_trainium_is_set_beside_the_model() -> None:

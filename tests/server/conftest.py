@@ -93,11 +93,19 @@ async def served(
     listening = bind("127.0.0.1", 0)
     listener = make_listener(gateway.app, keep_alive_s, head_timeout_s)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+    async def serve() -> None:
+        # Also of a test that fails: uvloop's close waits for ever for a port that is left open.
+        with anyio.CancelScope(shield=True):
+            await listener.serve([listening])
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, [listening])
-        async with httpx.AsyncClient(base_url=url, timeout=WAIT_S, trust_env=False) as http:
-            yield listener, url, http
-        listener.should_exit = True
+        tasks.start_soon(serve)
+        try:
+            async with httpx.AsyncClient(base_url=url, timeout=WAIT_S, trust_env=False) as http:
+                yield listener, url, http
+        finally:
+            listener.should_exit = True
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from neuron.stacks.capabilities import Capabilities
 from server.app import Gateway, Limits, create_app
 from server.metrics import Metrics
 from server.pools.fleet import Fleet
+from server.pools.policy import FixedPolicy, Policy
 from server.pools.replica import Replica
 from server.upstream_http import http_upstream
 from server.usage import Pool
@@ -51,9 +52,15 @@ class Pools:
 
 
 @asynccontextmanager
-async def fleet_of(names: Mapping[str, Pool], limits: Limits | None = None) -> AsyncIterator[Pools]:
-    """Replicas by name, each in its pool, of engines of which nothing is known to be lacking."""
-    async with _served({name: (pool, None) for name, pool in names.items()}, limits) as it:
+async def fleet_of(
+    names: Mapping[str, Pool], limits: Limits | None = None, policy: Policy | None = None
+) -> AsyncIterator[Pools]:
+    """Replicas by name, each in its pool, of engines of which nothing is known to be lacking.
+
+    Unless `limits` or `policy` say otherwise, `auto` is the speculative pool: nothing is tried.
+    """
+    named = {name: (pool, None) for name, pool in names.items()}
+    async with _served(named, limits, policy) as it:
         yield it
 
 
@@ -64,13 +71,15 @@ async def pools(**capabilities: Capabilities | None) -> AsyncIterator[Pools]:
     for pool in ("speculative", "plain"):
         if pool in capabilities:
             named[pool] = (pool, capabilities[pool])
-    async with _served(named, None) as it:
+    async with _served(named, None, None) as it:
         yield it
 
 
 @asynccontextmanager
 async def _served(
-    named: Mapping[str, tuple[Pool, Capabilities | None]], limits: Limits | None
+    named: Mapping[str, tuple[Pool, Capabilities | None]],
+    limits: Limits | None,
+    policy: Policy | None,
 ) -> AsyncIterator[Pools]:
     metrics, limits = Metrics(), limits or Limits()
     fakes: dict[str, Fake] = {}
@@ -95,6 +104,8 @@ async def _served(
             )
             fakes[name] = Fake(engine, view, replica)
         fleet = Fleet(tuple(one.replica for one in fakes.values()))
-        gateway = create_app(fleet, metrics, limits=limits)
+        if policy is None and limits.speculation.default == "auto":
+            policy = FixedPolicy("speculative")
+        gateway = create_app(fleet, metrics, limits=limits, policy=policy)
         _, _, http = await stack.enter_async_context(served(gateway))
         yield Pools(gateway, http, fakes)

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.admission import MAX_RETRY_S, Admission, Ticket
+from server.admission import MAX_RETRY_S, Admission
 from server.client_deadline import DEADLINE
 from server.engine_status import EngineStatus
 from server.errors import ApiError
 from server.fair_queue import PRIORITIES, FairQueue
 from server.keys import Key, Priority
+from server.ticket import Ticket
 from server.timeouts import Timeouts
 from tests.server.conftest import CHAT, Running, chat, running
 from tests.server.fake_engine import MODEL, FakeEngine, FakeWire, whole

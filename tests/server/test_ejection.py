@@ -24,7 +24,7 @@ class World:
     seen: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pool = [Record(f"r{place}") for place in range(self.size)]
+        self.pool = [Record(f"r{place}", "plain") for place in range(self.size)]
         self.ejector = Ejector(
             self.config, lambda: self.now, lambda name, why: self.seen.append((name, why))
         )
@@ -115,6 +115,14 @@ def test_a_replica_that_is_a_little_slower_stays(pace: float | None) -> None:
     world = World()
     world.answers(1, 0.01, times=50)
     world.answers(0, pace, times=50)
+    assert world.standing() == "in"
+
+
+def test_the_other_pool_is_no_measure_of_what_is_slow() -> None:
+    world = World()
+    world.pool[1].pool = "speculative"
+    world.answers(1, 0.01, times=50)
+    world.answers(0, 0.05, times=50)
     assert world.standing() == "in"
 
 

@@ -19,13 +19,21 @@ from server.pools.ask import Ask
 from server.pools.fleet import Fleet
 from server.pools.replica import Replica
 from server.relay import Relay
+from server.speculation import TrafficClass
 from server.timeouts import Timeouts
 from server.upstream_http import http_upstream
 from server.usage import Pool
 from tests.server.waiting import WAIT_S
 
 pytestmark = pytest.mark.anyio
-ASK = Ask(mode="auto", needs={}, traffic="all", prefix=b"", prompt_tokens=1, max_tokens=1)
+ASK = Ask(
+    mode="auto",
+    needs={},
+    traffic=TrafficClass.of("text"),
+    prefix=b"",
+    prompt_tokens=1,
+    max_tokens=1,
+)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from server.keys import hash_of, new_token
 from tests.server.conftest import CHAT, chat
 from tests.server.fake_engine import FakeEngine, FakeWire, fake_engine, text_chunk
 from tests.server.test_command import (
@@ -180,8 +181,42 @@ async def test_limits_hold_from_the_next_request_and_replicas_stay(tmp_path: Pat
             assert len(a.wires) == checks + 1
 
 
-async def test_without_a_file_sighup_ends_the_process_as_any_other(tmp_path: Path) -> None:
+async def test_without_a_file_sighup_ends_the_process_as_any_other() -> None:
+    # As from a terminal; a process under nohup would stay deaf to it.
+    ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        async with engines("a") as (a,):
+            with server("--engine-url", a.url) as running:
+                running.process.send_signal(signal.SIGHUP)
+                await until(lambda: running.process.poll() == -signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, ours)
+
+
+async def test_keys_are_read_again_without_a_config_file(tmp_path: Path) -> None:
+    tokens = [new_token(), new_token()]
+    file = tmp_path / "keys.toml"
+
+    def holds_only(token: str) -> None:
+        file.write_text(f'[[keys]]\nname = "a"\nhash = "{hash_of(token)}"\n')
+
+    async def status(http: httpx.AsyncClient, token: str) -> int:
+        headers = {"authorization": f"Bearer {token}"}
+        return (await http.post(CHAT, json=chat(), headers=headers)).status_code
+
     async with engines("a") as (a,):
-        with server("--engine-url", a.url) as running:
-            running.process.send_signal(signal.SIGHUP)
-            await until(lambda: running.process.poll() == -signal.SIGHUP)
+        holds_only(tokens[0])
+        with server("--engine-url", a.url, "--keys-file", str(file)) as running:
+            await told(running, "engine: ready")
+            async with httpx.AsyncClient(
+                base_url=running.url, timeout=WAIT_S, trust_env=False
+            ) as http:
+                assert [await status(http, token) for token in tokens] == [200, 401]
+                holds_only(tokens[1])
+                running.process.send_signal(signal.SIGHUP)
+                await told(running, "config: applied")
+                assert [await status(http, token) for token in tokens] == [401, 200]
+                file.write_text("[[keys]]\n")
+                running.process.send_signal(signal.SIGHUP)
+                await told(running, "config: refused")
+                assert [await status(http, token) for token in tokens] == [401, 200]

@@ -201,6 +201,19 @@ async def test_the_other_pool_is_the_last_resort_of_auto_only() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_pool_of_which_all_are_ejected_is_passed_over_in_auto() -> None:
+    names: dict[str, Pool] = {"s": "speculative", "p": "plain"}
+    async with fleet_of(names, Limits(ejection=EjectionConfig(errors=2))) as served:
+        served["s"].engine.script = broken
+        for status in (500, 500, 200, 200):
+            assert (await served.http.post(CHAT, json=chat())).status_code == status
+        assert served["s"].asked == 2
+        # Who asks for it still gets it: there is no other.
+        asked = await served.http.post(CHAT, json=chat(speculation="on"))
+        assert (asked.status_code, served["s"].asked) == (500, 3)
+
+
+@pytest.mark.anyio
 async def test_a_replica_that_keeps_failing_is_ejected_and_probed() -> None:
     limits = Limits(ejection=EjectionConfig(errors=3, seconds=0.3))
     async with fleet_of(TWO, limits) as served:

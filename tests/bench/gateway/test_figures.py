@@ -7,37 +7,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.gateway.figures import Calls, Figures, Memory, added, quantile, summarise
+from bench.gateway.figures import Calls, Figures, Memory, added, percentile, summarise
 from bench.gateway.report import render
 from bench.gateway.soak import Look, grown
 from bench.provenance import provenance
 
 
-@given(st.lists(st.integers(), min_size=1), st.floats(0.01, 1))
-def test_a_quantile_is_the_smallest_value_that_enough_do_not_exceed(
-    values: list[int], share: float
+@given(st.lists(st.integers(-1000, 1000), min_size=1), st.integers(1, 100))
+def test_a_percentile_is_the_smallest_value_that_enough_do_not_exceed(
+    values: list[int], percent: int
 ) -> None:
     ordered = sorted(values)
-    found = quantile(ordered, share)
-    assert sum(value <= found for value in ordered) >= share * len(ordered) - 1e-9
-    assert sum(value < found for value in ordered) < share * len(ordered)
+    found = percentile(ordered, percent)
+    assert 100 * sum(value <= found for value in ordered) >= percent * len(ordered)
+    assert 100 * sum(value < found for value in ordered) < percent * len(ordered)
 
 
 def test_a_series_in_numbers() -> None:
-    series = summarise(2, 50, 2, range(1000, 101_000, 1000), 0.25)
+    series = summarise(2, 50, 100, 2, range(1000, 101_000, 1000), 0.25)
     assert (series.median, series.p99, series.worst) == (50.0, 99.0, 100.0)
     assert series.cpu_per_1000 == pytest.approx(2500)
-    direct = summarise(2, 50, 2, [500] * 100, None)
+    direct = summarise(2, 50, 100, 2, [500] * 100, None)
     more = added(series, direct)
     assert (more.median, more.p99) == (49.5, 98.5)
-    assert math.isnan(summarise(1, 50, 0, [], 1.0).median)
+    assert math.isnan(summarise(1, 50, 0, 0, [], 1.0).median)
 
 
 def test_contestants_are_shown_side_by_side_and_a_loss_is_seen() -> None:
-    good = summarise(2, 50, 2, [1500] * 100, 0.01)
+    good = summarise(2, 50, 100, 2, [1500] * 100, 0.01)
     direct = Figures("direct", "", {2: replace(good, cpu_per_1000=None)}, Calls(9000.0, 0, None))
     slow = Figures(
-        "slow", "1.2", {2: summarise(2, 50, 1, [4000] * 99, 0.2)}, Calls(10.0, 3, 1.0),
+        "slow", "1.2", {2: summarise(2, 50, 99, 1, [4000] * 99, 0.2)}, Calls(10.0, 3, 1.0),
         Memory(50.0, 80.0, 1000, 999),
     )  # fmt: skip
     text = render([direct, slow], provenance(None, (), {}, 0.0))

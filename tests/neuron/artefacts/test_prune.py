@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from neuron.artefacts.local import LocalStore
 from neuron.artefacts.prune import SHORTEST, judge, left_over, remove, remove_left_over
 from neuron.artefacts.publish import REUSE_WITHIN, publish
 from neuron.artefacts.store import Stored, manifest_key
+from neuron.cli import main
 from tests.neuron.artefacts.examples import artefact, cli, contents, key
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -221,7 +223,7 @@ def test_weights_stay_while_an_artefact_needs_them_or_may_need_them(tmp_path: Pa
         tmp_path / "a", name="p", target=made["target"].model, draft=made["draft"].model
     )
     publish(store, folder, compiled)
-    prune = ("prune", "--kind", "weights", "--store", store.address)
+    prune = ("artefacts", "prune", "--kind", "weights", "--store", store.address)
 
     def kept() -> set[str]:
         return {one.id for one in holdings(store, "weights")}
@@ -230,14 +232,14 @@ def test_weights_stay_while_an_artefact_needs_them_or_may_need_them(tmp_path: Pa
     whole = store.read(place)
     store.replace(place, whole[:-9])
     for last in ((), ("--yes",)):
-        refused = cli("artefacts", *prune, *last)
-        assert refused.communicate()[1].startswith(
+        refused = CliRunner().invoke(main, [*prune, *last])
+        assert refused.stderr.startswith(
             f"Error: {store.address}/{place} cannot be read, so nobody knows which weights"
         )
-        assert refused.returncode == 1
+        assert refused.exit_code == 1
     assert kept() == {one.id for one in made.values()}
 
     store.replace(place, whole)
-    said = cli("artefacts", *prune, "--yes").communicate()[0]
+    said = CliRunner().invoke(main, [*prune, "--yes"]).stdout
     assert kept() == {made[name].id for name in ("target", "draft", "new")}
     assert "an artefact is compiled for it" in said
