@@ -136,7 +136,7 @@ class _Asking:
             stream = await client.chat.completions.create(
                 model=self.model,
                 max_tokens=self.settings.max_tokens,
-                temperature=workload.temperature,
+                temperature=workload.temperature_of(question.example),
                 stream=True,
                 stream_options={"include_usage": True},
                 extra_body={"speculation": mode},

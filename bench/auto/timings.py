@@ -119,7 +119,7 @@ def timings_of(result: Result) -> Timings:
 def _examples(settings: Settings) -> Mapping[tuple[str, int], Example]:
     return {
         (workload.name, index): example
-        for workload in choose(settings.workloads)
+        for workload in choose(settings.workloads, settings.profile)
         for index, example in enumerate(workload.examples(settings.prompts, settings.seed))
     }
 
