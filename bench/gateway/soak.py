@@ -29,6 +29,8 @@ from bench.engines import free_port
 from bench.errors import UnusableError
 from bench.gateway.churn import Churn
 from bench.gateway.load import Server
+from bench.gateway.soaked import Look, Soaked, grown, render
+from bench.lag import watched_lag
 from neuron.errors import SpecserveError
 
 READY_S = 60.0
@@ -37,51 +39,8 @@ LOOK_S = 0.5
 CLIENTS = 24
 WARM_UP = 0.2
 SEED = 7
-# An allocator keeps some of what it once had; a leak of 1 KiB for each request is far above.
-MEMORY_MIB = 6.0
-# The connection for health checks is there or not; what leaks for each request is soon more.
-DESCRIPTORS = 2
 MIB = 1 << 20
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Look:
-    """At the gateway at rest."""
-
-    memory_mib: float
-    descriptors: int
-    tasks: int
-    in_flight: int
-
-
-@dataclass(frozen=True)
-class Soaked:
-    minutes: float
-    before: Look
-    after: Look
-    requests: int
-    outcomes: dict[str, int]
-    engine_restarts: int
-    wrong: tuple[str, ...]
-
-    @property
-    def faults(self) -> tuple[str, ...]:
-        return (*grown(self.before, self.after), *self.wrong)
-
-
-def grown(before: Look, after: Look) -> list[str]:
-    """What grew, each in words."""
-    found = []
-    if after.memory_mib > before.memory_mib + MEMORY_MIB:
-        found.append(f"memory: {before.memory_mib:.1f} to {after.memory_mib:.1f} MiB")
-    if after.descriptors > before.descriptors + DESCRIPTORS:
-        found.append(f"descriptors: {before.descriptors} to {after.descriptors}")
-    if after.tasks > before.tasks:
-        found.append(f"tasks: {before.tasks} to {after.tasks}")
-    if after.in_flight:
-        found.append(f"in flight at rest: {after.in_flight}")
-    return found
 
 
 async def soak(
@@ -92,6 +51,7 @@ async def soak(
         engine_port, port = free_port(), free_port()
         engine = FakeEngineThatDies(engine_port, folder, restart_s)
         async with (
+            watched_lag(period_s=LOOK_S) as lag,
             engine.kept(),
             _gateway(f"http://127.0.0.1:{engine_port}", port, folder) as pid,
         ):
@@ -107,7 +67,7 @@ async def soak(
             after = await _at_rest(gateway, pid, before)
     return Soaked(
         minutes, before, after, sum(churn.outcomes.values()), dict(churn.outcomes),
-        engine.killed - killed, tuple(churn.wrong),
+        engine.killed - killed, tuple(churn.wrong), max(by for _, by in (*lag.late, (0, 0))) / 1e9,
     )  # fmt: skip
 
 
@@ -194,22 +154,6 @@ async def _look(gateway: str, pid: int) -> Look:
         int(float(samples["specserve_event_loop_tasks"])),
         int(float(samples["specserve_requests_in_flight"])),
     )
-
-
-def render(found: Soaked) -> str:
-    lines = [f"{'':<24}{'before':>10}{'after':>10}"]
-    for label, name in (
-        ("memory, MiB", "memory_mib"), ("descriptors", "descriptors"), ("tasks", "tasks"),
-        ("requests in flight", "in_flight"),
-    ):  # fmt: skip
-        values = (getattr(look, name) for look in (found.before, found.after))
-        lines.append(f"{label:<24}" + "".join(f"{round(value, 1):>10}" for value in values))
-    lines.append(
-        f"{found.requests} clients in {found.minutes:g} min, the engine killed "
-        f"{found.engine_restarts} times:"
-    )
-    lines += [f"  {count:>7} {name}" for name, count in sorted(found.outcomes.items())]
-    return "\n".join(lines) + "\n"
 
 
 @click.command(help=__doc__)

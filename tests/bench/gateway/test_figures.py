@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bench.gateway.figures import Calls, Figures, Memory, added, percentile, summarise
 from bench.gateway.report import render
-from bench.gateway.soak import Look, grown
+from bench.gateway.soaked import Look, Soaked, grown
 from bench.provenance import provenance
 
 
@@ -63,3 +63,12 @@ def test_what_stays_after_a_soak_is_named(after: Look, words: str) -> None:
     (found,) = grown(before, after)
     assert words in found
     assert grown(before, before) == []
+
+
+def test_a_soak_that_was_stopped_says_so_beside_what_went_wrong() -> None:
+    look = Look(50.0, 9, 4, 0)
+    calm = Soaked(1.0, look, look, 1, {"call": 1}, 0, (), stood_still_s=60.0)
+    assert calm.faults == ()
+    stopped = replace(calm, wrong=("a call had no end",))
+    assert "stood still for 60 s" in stopped.faults[0]
+    assert replace(stopped, stood_still_s=0.1).faults == ("a call had no end",)
