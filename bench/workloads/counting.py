@@ -34,10 +34,7 @@ class Repeat:
             answer = ", ".join(map(str, range(first, last + 1)))
             prompt = _COUNT[phrasing].format(a=first, b=last)
             return Example(self.name, phrasing, ask(prompt), answer, facts={"kind": "count"})
-        line = (
-            f"{words.person(rng)} has {rng.randint(2, 9)} {rng.choice(words.COLOURS)} "
-            f"{rng.choice(words.PRODUCTS)}s."
-        )
+        line = f"{words.person(rng)} has {rng.randint(2, 9)} {rng.choice(words.PRODUCTS)}s."
         prompt = _REPEAT[phrasing].format(n=TIMES, line=line)
         answer = "\n".join([line] * TIMES)
         return Example(self.name, phrasing, ask(prompt), answer, facts={"kind": "repeat"})
