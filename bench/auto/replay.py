@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bench.auto.timings import Asked, Timed, Timings
-from server.speculation import AutoPolicy, TrafficClass
+from server.speculation import Answered, AutoPolicy, TrafficClass
 from server.usage import POOLS, Pool
 
 BOTH = frozenset(POOLS)
@@ -109,16 +109,16 @@ class _Clock:
 
 
 def _learn(policy: AutoPolicy, one: Served) -> None:
-    policy.observed(
-        one.drawn.traffic,
+    took = Answered(
         one.pool,
-        replica=one.pool,
-        tokens=one.time.tokens,
-        seconds=one.time.total_ms / 1e3,
-        load=float(one.drawn.level - 1),
-        prompt_tokens=one.drawn.asked.prompt_tokens,
-        first_s=one.time.first_ms / 1e3,
+        one.pool,
+        one.time.tokens,
+        one.time.total_ms / 1e3,
+        float(one.drawn.level - 1),
+        one.drawn.asked.prompt_tokens,
+        one.time.first_ms / 1e3,
     )
+    policy.observed(one.drawn.traffic, took)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,14 @@ from bench.progress import teller
 from bench.setup import Setup
 from bench.storage import read
 
+open_share_option = click.option(
+    "--open-share",
+    default=0.5,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Of the requests that are open-ended.",
+)
+
 
 @click.group()
 def auto() -> None:
@@ -52,13 +60,7 @@ def take_timings(result: Path, out: Path) -> None:
 @click.option(
     "--requests", default=600, show_default=True, type=click.IntRange(100), help="Of each stream."
 )
-@click.option(
-    "--open-share",
-    default=0.5,
-    show_default=True,
-    type=click.FloatRange(0, 1),
-    help="Of the requests that are open-ended.",
-)
+@open_share_option
 @click.option(
     "--concurrency",
     type=Levels(),
@@ -134,13 +136,7 @@ def _chosen_levels(timings: Timings, asked: tuple[int, ...] | None) -> list[tupl
     type=click.IntRange(1),
     help="Requests that are then sent in auto, on and off.",
 )
-@click.option(
-    "--open-share",
-    default=0.5,
-    show_default=True,
-    type=click.FloatRange(0, 1),
-    help="Of the requests that are open-ended.",
-)
+@open_share_option
 @click.option("--max-tokens", default=320, show_default=True, type=click.IntRange(2))
 @click.option("--seed", default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="All answers and the table as JSON.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bench.workloads.roundtrip import MODULES, round_trip
 from neuron.local import words
 from neuron.local.example import Example, Outcome, ask
+from neuron.local.tasks.python import dataclass_source
 
 _VALUES: dict[str, object] = {"int": 7, "str": "seven", "float": 0.5, "bool": True}
 _WRITE = (
@@ -38,27 +39,7 @@ def _fields(rng: random.Random, least: int, most: int) -> dict[str, str]:
 
 
 def _source(cls: str, fields: dict[str, str]) -> str:
-    return "\n".join(
-        (
-            "from dataclasses import dataclass",
-            "",
-            "",
-            "@dataclass",
-            f"class {cls}:",
-            *(f"    {name}: {kind}" for name, kind in fields.items()),
-            "",
-            "    def to_dict(self) -> dict:",
-            "        return {",
-            *(f'            "{name}": self.{name},' for name in fields),
-            "        }",
-            "",
-            "    @classmethod",
-            f'    def from_dict(cls, data: dict) -> "{cls}":',
-            "        return cls(",
-            *(f'            {name}=data["{name}"],' for name in fields),
-            "        )",
-        )
-    )
+    return dataclass_source(cls, fields, {name: f'data["{name}"]' for name in fields})
 
 
 @dataclass(frozen=True)

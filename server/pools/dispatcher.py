@@ -19,6 +19,7 @@ from server.pools.replica import Lease, Replica
 from server.pools.retry import Attempts, RetryBudget
 from server.pools.servable import Servable, able_by_pool, servable
 from server.responses import POOL, REPLICA
+from server.speculation import Answered
 from server.structured.fault import INVALID
 from server.timeouts import Timeouts, deadline
 from server.usage import Pool
@@ -142,16 +143,16 @@ class Dispatcher:
             self._succeeded(replica, lease)
         # Of several answers at once nobody waits for one token at a time.
         if request.ask.traffic is not None and lease.tokens is not None and request.choices == 1:
-            self.policy.observed(
-                request.ask.traffic,
+            took = Answered(
                 replica.pool,
-                replica=f"{replica.name}/{replica.starts}",
-                tokens=lease.tokens.completion,
-                seconds=lease.seconds,
-                load=load,
-                prompt_tokens=lease.tokens.prompt,
-                first_s=lease.first_s,
+                f"{replica.name}/{replica.starts}",
+                lease.tokens.completion,
+                lease.seconds,
+                load,
+                lease.tokens.prompt,
+                lease.first_s,
             )
+            self.policy.observed(request.ask.traffic, took)
 
     def _failed(self, replica: Replica, error: ApiError) -> None:
         self.metrics.fleet.replica_answered(replica.pool, replica.name, error.code)

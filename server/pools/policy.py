@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from server.speculation import TrafficClass
+from server.speculation import Answered, TrafficClass
 from server.usage import Pool
 
 
@@ -27,19 +27,8 @@ class Policy(Protocol):
         """`load`: requests running per ready replica. `available` has both pools."""
         ...
 
-    def observed(
-        self,
-        cls: TrafficClass,
-        pool: Pool,
-        *,
-        replica: str,
-        tokens: int,
-        seconds: float,
-        load: float,
-        prompt_tokens: int = 0,
-        first_s: float | None = None,
-    ) -> None:
-        """As `server.speculation.AutoPolicy` says."""
+    def observed(self, cls: TrafficClass, took: Answered) -> None:
+        """An answer that was complete."""
         ...
 
     def snapshot(self) -> dict[str, Any]: ...
@@ -62,18 +51,7 @@ class FixedPolicy:
     ) -> Choice:
         return Fixed(self.pool, "configured")
 
-    def observed(
-        self,
-        cls: TrafficClass,
-        pool: Pool,
-        *,
-        replica: str,
-        tokens: int,
-        seconds: float,
-        load: float,
-        prompt_tokens: int = 0,
-        first_s: float | None = None,
-    ) -> None:
+    def observed(self, cls: TrafficClass, took: Answered) -> None:
         pass
 
     def snapshot(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from server.speculation.answered import Answered
 from server.speculation.arm import Sample
 from server.speculation.belief import Belief, believed
 from server.speculation.choice import Choice, preferred, settle
@@ -76,42 +77,24 @@ class AutoPolicy:
             state.explored += 1
         return Choice(tried, "explore", explored=True)
 
-    def observed(
-        self,
-        cls: TrafficClass,
-        pool: Pool,
-        *,
-        replica: str,
-        tokens: int,
-        seconds: float,
-        load: float,
-        prompt_tokens: int = 0,
-        first_s: float | None = None,
-    ) -> None:
-        """An answer that was complete.
-
-        `replica` names one start of one engine: what is known outlives it, and the first answers
-        of the next one count for little. `seconds` is what the client waited, from the request
-        to the last of `tokens`; `load` the number of other requests on the replica, at the start
-        or better the mean. `first_s` is the time to the first token of a stream. What has no
-        tokens or took no time says nothing.
-        """
-        if tokens <= 0 or seconds <= 0:
+    def observed(self, cls: TrafficClass, took: Answered) -> None:
+        if took.tokens <= 0 or took.seconds <= 0:
             return
-        if first_s is not None:
-            self._prefill.learn(prompt_tokens, first_s)
+        if took.first_s is not None:
+            self._prefill.learn(took.prompt_tokens, took.first_s)
+        decode_s = self._prefill.without(took.seconds, took.prompt_tokens)
         sample = Sample(
-            value=max(self._prefill.without(seconds, prompt_tokens) / tokens, FASTEST_S),
-            tokens=tokens,
-            load=scale(load),
-            trust=self._trust.heard(replica),
+            value=max(decode_s / took.tokens, FASTEST_S),
+            tokens=took.tokens,
+            load=scale(took.load),
+            trust=self._trust.heard(took.replica),
         )
         path = self._table.path(cls.path, self._clock(), use=False)
-        curve = self._curves[pool]
-        curve.learn(path[-1].arms[pool], sample)
+        curve = self._curves[took.pool]
+        curve.learn(path[-1].arms[took.pool], sample)
         for state in reversed(path):
             newcomer = state.observed < NEWCOMER
-            state.take(pool, sample, curve.exponent)
+            state.take(took.pool, sample, curve.exponent)
             if not newcomer:
                 return
 

@@ -11,7 +11,7 @@ import pytest
 
 from server.app import Limits
 from server.config.sections import SpeculationConfig
-from server.speculation import AutoPolicy, classify
+from server.speculation import Answered, AutoPolicy, classify
 from server.usage import POOLS, Pool
 from tests.server.conftest import CHAT, chat, running
 from tests.server.fake_engine import FakeEngine, FakeWire, answer_with
@@ -36,14 +36,8 @@ async def auto(policy: AutoPolicy) -> AsyncIterator[Pools]:
 def teach(policy: AutoPolicy, body: dict[str, Any], faster: Pool) -> None:
     for _ in range(30):
         for pool in POOLS:
-            policy.observed(
-                classify(body, key_id=None),
-                pool,
-                replica=pool,
-                tokens=100,
-                seconds=1.0 if pool == faster else 4.0,
-                load=0.0,
-            )
+            took = Answered(pool, pool, 100, 1.0 if pool == faster else 4.0, 0.0)
+            policy.observed(classify(body, key_id=None), took)
 
 
 async def learnt(served: Pools, name: str) -> dict[str, Any]:

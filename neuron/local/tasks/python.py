@@ -2,6 +2,7 @@
 
 import ast
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from neuron.local import words
@@ -32,16 +33,10 @@ def judge(text: str, expected: str) -> Outcome:
     return Outcome(True, exact, None if exact else "another syntax tree than the reference")
 
 
-@dataclass(frozen=True)
-class DataclassTask:
-    name: str = "dataclass"
-    structured: bool = True
-
-    def sample(self, rng: random.Random) -> Example:
-        cls = rng.choice(words.CLASSES)
-        names = rng.sample(words.IDENTIFIERS, rng.randint(2, 4))
-        fields = {name: rng.choice(_KINDS) for name in names}
-        lines = [
+def dataclass_source(cls: str, fields: Mapping[str, str], read: Mapping[str, str]) -> str:
+    """`fields`: type by name; `read`: how from_dict gets each out of its `data`."""
+    return "\n".join(
+        (
             "from dataclasses import dataclass",
             "",
             "",
@@ -57,13 +52,28 @@ class DataclassTask:
             "    @classmethod",
             f'    def from_dict(cls, data: dict) -> "{cls}":',
             "        return cls(",
-            *(f'            {name}={kind}(data["{name}"]),' for name, kind in fields.items()),
+            *(f"            {name}={value}," for name, value in read.items()),
             "        )",
-        ]
+        )
+    )
+
+
+@dataclass(frozen=True)
+class DataclassTask:
+    name: str = "dataclass"
+    structured: bool = True
+
+    def sample(self, rng: random.Random) -> Example:
+        cls = rng.choice(words.CLASSES)
+        names = rng.sample(words.IDENTIFIERS, rng.randint(2, 4))
+        fields = {name: rng.choice(_KINDS) for name in names}
+        source = dataclass_source(
+            cls, fields, {name: f'{kind}(data["{name}"])' for name, kind in fields.items()}
+        )
         phrasing = rng.randrange(len(_DATACLASS))
         listed = ", ".join(f"{name}: {kind}" for name, kind in fields.items())
         prompt = _DATACLASS[phrasing].format(cls=cls, fields=listed)
-        return Example(self.name, phrasing, ask(prompt), "\n".join(lines))
+        return Example(self.name, phrasing, ask(prompt), source)
 
     def check(self, example: Example, text: str) -> Outcome:
         return judge(text, example.answer)

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from server.speculation import AutoPolicy, Choice, TrafficClass
+from server.speculation import Answered, AutoPolicy, Choice, TrafficClass
 from server.usage import POOLS, Pool
 
 BOTH = frozenset(POOLS)
@@ -60,10 +60,8 @@ class Simulation:
         first = self.prefill_s * prompt
         seconds = first + self.true_s(cls, pool, load) * noise * slowed * tokens
         self.now_s += seconds
-        self.policy.observed(
-            cls, pool, replica=replica or pool, tokens=tokens, seconds=seconds, load=load,
-            prompt_tokens=prompt, first_s=first or None,
-        )  # fmt: skip
+        took = Answered(pool, replica or pool, tokens, seconds, load, prompt, first or None)
+        self.policy.observed(cls, took)
 
     def run(
         self, cls: TrafficClass, requests: int, load: Mapping[Pool, float] = IDLE

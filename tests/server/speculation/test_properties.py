@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from server.speculation import AutoPolicy, Choice, TrafficClass
+from server.speculation import Answered, AutoPolicy, Choice, TrafficClass
 from server.speculation.arm import Arm, Sample
 from server.speculation.explore import ROOT_SHARE, ROOT_START, SHARE, START
 from server.usage import POOLS, Pool
@@ -76,12 +76,11 @@ def drive(taken: Iterable[Step], seed: int) -> Driven:
         now += step.pause_s
         starts += step.restart
         choice = policy.choose(step.cls, load=step.load, available=step.available)
-        policy.observed(
-            step.cls, choice.pool, replica=f"{choice.pool}/{starts}",
-            tokens=step.tokens, seconds=step.seconds,
-            load=step.load.get(choice.pool, 0.0), prompt_tokens=step.prompt_tokens,
-            first_s=step.first_s,
+        took = Answered(
+            choice.pool, f"{choice.pool}/{starts}", step.tokens, step.seconds,
+            step.load.get(choice.pool, 0.0), step.prompt_tokens, step.first_s,
         )  # fmt: skip
+        policy.observed(step.cls, took)
         choices.append((step, choice))
     return Driven(policy, choices)
 
