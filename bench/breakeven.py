@@ -16,12 +16,11 @@ from bench.summary import Row, summarise
 from bench.sweep import Cell
 from bench.verdict import Verdict, in_words
 from bench.words import ratio
-from neuron.cost import Costs, Model, Setup, shipped
+from neuron.cost import Costs, Model, Setup, loop_of, shipped
 from neuron.errors import SpecserveError
 from neuron.shapes import shape_of
 
 WIDTH = 400
-NXDI_LOOPS = ("nxdi", "legacy")
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def modelled(result: Result, row: Row) -> Modelled | None:
     costs = Costs.of(
         Model(parameters.hardware, parameters.calibrated),
         setup,
-        loop="nxdi" if pair["stack"] in NXDI_LOOPS else "generic",
+        loop=loop_of(pair["stack"]),
         max_k=pair["num_draft_tokens"],
     )
     step = costs.step_ms(pair["num_draft_tokens"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -10,19 +11,34 @@ from prometheus_client.metrics import MetricWrapperBase
 M = TypeVar("M", bound=MetricWrapperBase)
 
 
+@dataclass(frozen=True)
+class Family:
+    name: str
+    """As it is scraped, without what a histogram's series end in."""
+    type: str
+    labels: tuple[str, ...]
+    text: str
+
+
 class MetricTable:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._all: list[tuple[MetricWrapperBase, tuple[str, ...]]] = []
 
+    def families(self) -> list[Family]:
+        found = []
+        for metric, labels in self._all:
+            told = next(iter(metric.describe()))
+            name = f"{told.name}_total" if told.type == "counter" else told.name
+            found.append(Family(name, told.type, labels, told.documentation))
+        return found
+
     def render(self) -> str:
         """The list in docs/metrics.md."""
         lines = ["| metric | type | labels | what |", "|---|---|---|---|"]
-        for metric, names in self._all:
-            family = next(iter(metric.describe()))
-            name = f"{family.name}_total" if family.type == "counter" else family.name
-            labels = ", ".join(f"`{name}`" for name in names) or "–"
-            lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+        for one in self.families():
+            labels = ", ".join(f"`{name}`" for name in one.labels) or "–"
+            lines.append(f"| `{one.name}` | {one.type} | {labels} | {one.text} |")
         return "\n".join(lines) + "\n"
 
     def counter(self, name: str, text: str, *labels: str) -> Counter:

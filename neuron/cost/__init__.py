@@ -3,7 +3,7 @@
 from neuron.cost.memory import Memory, memory
 from neuron.cost.observation import Observation, published
 from neuron.cost.parameters import Parameters, load_parameters, shipped
-from neuron.cost.speculation import MAX_K, Costs, Loop, Setup, tokens_per_step
+from neuron.cost.speculation import MAX_K, Costs, Loop, Setup, loop_of, tokens_per_step
 from neuron.cost.step import Model
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Parameters",
     "Setup",
     "load_parameters",
+    "loop_of",
     "memory",
     "published",
     "shipped",

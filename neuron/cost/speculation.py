@@ -17,6 +17,11 @@ MAX_K = 15
 """NxDI's k is at most 16 here: neuron/plugin/nxdi_settings.py."""
 
 
+def loop_of(stack: str) -> Loop:
+    """The old fork fuses as NxDI does."""
+    return "nxdi" if stack in ("nxdi", "legacy") else "generic"
+
+
 def passes(k: int, loop: Loop) -> int:
     return k + 1 if loop == "nxdi" else k
 

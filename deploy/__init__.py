@@ -1,0 +1,1 @@
+"""What runs specserve somewhere, and watches it there."""

@@ -1,0 +1,1 @@
+"""Dashboards and alert rules, rendered from the names of the metrics that they ask for."""
