@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from deploy.monitoring.alerts import alerts
 from deploy.monitoring.dashboards import DASHBOARDS
@@ -16,8 +17,10 @@ DOCS = "docs"
 """Where a runbook is looked up, unless `--docs-url` says where it can be read."""
 
 
-def rule_file(objectives: Objectives, site: tuple[Record, ...] = (), docs: str = DOCS) -> str:
-    return to_yaml(groups((*always(), *site), alerts(objectives), docs))
+def rule_groups(
+    objectives: Objectives, site: tuple[Record, ...] = (), docs: str = DOCS
+) -> dict[str, Any]:
+    return groups((*always(), *site), alerts(objectives), docs)
 
 
 def rendered() -> dict[Path, str]:
@@ -28,4 +31,4 @@ def rendered() -> dict[Path, str]:
         + "\n"
         for one in DASHBOARDS
     }
-    return {**dashboards, FOLDER / "prometheus" / "rules.yml": rule_file(Objectives())}
+    return {**dashboards, FOLDER / "prometheus" / "rules.yml": to_yaml(rule_groups(Objectives()))}

@@ -157,6 +157,14 @@ def test_rules_of_a_deployment_hold_what_it_promises() -> None:
     assert told["SpecserveArtefactMissing"]["for"] == "60m"
 
 
+def test_the_charts_values_hold_the_same_groups() -> None:
+    plain, values = (
+        yaml.safe_load(CliRunner().invoke(main, ["rules", "qwen3-32b-tp4", *how]).stdout)
+        for how in ([], ["--as", "helm"])
+    )
+    assert values == {"monitoring": {"prometheusRule": True, **plain}}
+
+
 def test_rules_of_a_pair_hold_its_price_its_model_and_the_end_of_its_block() -> None:
     told = rules("qwen3-32b-tp32", "--price", "36", "--block-end", "2026-12-01T11:30:00Z")
     # Two engines of 32 cores share an instance of 64.

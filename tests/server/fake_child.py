@@ -1,8 +1,9 @@
 """A fake engine as a process: `fake_child.py PORT [MODE]`.
 
 MODE `crash` ends at once with code 3, `deaf` ignores SIGTERM, `fork` leaves a child of its
-own that outlives it, `hold` keeps every chat waiting until POST /release. It answers /health,
-/v1/models, the start-up completions, and GET /waiting with how many chats wait.
+own that outlives it, `hold` keeps every chat waiting until POST /release, and `pause` does, a
+stream after its first chunk. It answers /health, /v1/models, the start-up completions, and
+GET /waiting with how many chats wait.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ LAST = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
 class FakeHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    holding = False
+    mode = ""
     waiting = 0
     lock = threading.Lock()
     released = threading.Event()
@@ -41,10 +42,10 @@ class FakeHandler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self.path == "/release":
             self.released.set()
-        elif self.holding and self.path.endswith("/chat/completions"):
-            with self.lock:
-                FakeHandler.waiting += 1
-            self.released.wait()
+        held = self.mode in ("hold", "pause") and self.path.endswith("/chat/completions")
+        begins = self.mode == "pause" and body.get("stream")
+        if held and not begins:
+            self._wait()
         if not body.get("stream"):
             self._answer(COMPLETION)
             return
@@ -53,11 +54,18 @@ class FakeHandler(BaseHTTPRequestHandler):
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         self._event(CHUNK)
+        if begins:
+            self._wait()
         # max_tokens is this fake's seconds between its two chunks.
         time.sleep(body.get("max_tokens", 0))
         self._event(LAST)
         self._chunk(b"data: [DONE]\n\n")
         self._chunk(b"")
+
+    def _wait(self) -> None:
+        with self.lock:
+            FakeHandler.waiting += 1
+        self.released.wait()
 
     def _event(self, document: object) -> None:
         self._chunk(b"data: " + json.dumps(document).encode() + b"\n\n")
@@ -89,7 +97,7 @@ def main(port: int, mode: str = "") -> None:
         sys.stderr.flush()
         time.sleep(600)
         os._exit(0)
-    FakeHandler.holding = mode == "hold"
+    FakeHandler.mode = mode
     server = ThreadingHTTPServer(("127.0.0.1", port), FakeHandler)
     server.daemon_threads = True
     server.serve_forever()

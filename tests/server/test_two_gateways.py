@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,18 +40,20 @@ class FakeProcess:
 
 
 @contextmanager
-def three_engines() -> Iterator[list[FakeProcess]]:
-    engines: list[FakeProcess] = []
+def fake_engine_process(mode: str = "hold") -> Iterator[FakeProcess]:
+    port = free_port()
+    process = subprocess.Popen([sys.executable, str(CHILD), str(port), mode])
     try:
-        for _ in range(3):
-            port = free_port()
-            process = subprocess.Popen([sys.executable, str(CHILD), str(port), "hold"])
-            engines.append(FakeProcess(process, f"http://127.0.0.1:{port}"))
-        yield engines
+        yield FakeProcess(process, f"http://127.0.0.1:{port}")
     finally:
-        for engine in engines:
-            engine.process.kill()
-            engine.process.wait()
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def three_engines(mode: str = "hold") -> Iterator[list[FakeProcess]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(fake_engine_process(mode)) for _ in range(3)]
 
 
 @asynccontextmanager
