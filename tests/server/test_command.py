@@ -56,9 +56,14 @@ def server(*options: str) -> Iterator[Served]:
     )
     assert process.stderr is not None
     try:
-        lines = iter(process.stderr.readline, "")
-        url = next(line for line in lines if "listening on" in line).split()[-1]
-        yield Served(process, url)
+        told = []
+        for line in iter(process.stderr.readline, ""):
+            told.append(line)
+            if "listening on" in line:
+                break
+        else:
+            pytest.fail("the gateway does not listen:\n" + "".join(told))
+        yield Served(process, told[-1].split()[-1])
     finally:
         process.kill()
         process.wait()

@@ -1,0 +1,61 @@
+"""The panels of a dashboard, drawn from what Prometheus answers. Not Grafana's own picture."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from deploy.monitoring.panels import Dashboard, Panel
+from tests.deploy.slow.prometheus import Prometheus
+
+mpl.use("Agg")
+WINDOW = "30s"
+STEP_S = 2
+
+
+async def draw(
+    prometheus: Prometheus, dashboard: Dashboard, begin: float, end: float, path: Path
+) -> None:
+    columns = max(len(row.panels) for row in dashboard.rows)
+    figure = Figure(figsize=(5.2 * columns, 2.9 * len(dashboard.rows)), layout="constrained")
+    figure.suptitle(f"specserve / {dashboard.title}", fontsize=12, ha="left", x=0.01)
+    for place, row in enumerate(dashboard.rows):
+        for column, panel in enumerate(row.panels):
+            axes = figure.add_subplot(len(dashboard.rows), columns, place * columns + column + 1)
+            await _panel(prometheus, axes, panel, begin, end)
+    figure.savefig(path, dpi=70)
+
+
+async def _panel(
+    prometheus: Prometheus, axes: Axes, panel: Panel, begin: float, end: float
+) -> None:
+    axes.set_title(f"{panel.title} [{panel.unit}]", fontsize=9, loc="left")
+    axes.tick_params(labelsize=7)
+    for query in panel.queries:
+        found = await prometheus.get(
+            "query_range",
+            query=query.expr.replace("$__rate_interval", WINDOW),
+            start=begin,
+            end=end,
+            step=STEP_S,
+        )
+        for series in found["result"]:
+            points = [(float(at) - begin, float(value)) for at, value in series["values"]]
+            known = [(at, value) for at, value in points if not math.isnan(value)]
+            if known:
+                label = _legend(query.legend or panel.title, series["metric"])
+                axes.plot(*zip(*known, strict=True), linewidth=1.2, label=label)
+    if axes.lines:
+        axes.set_ylim(bottom=0)
+        axes.legend(fontsize=6, loc="upper left", ncols=2, frameon=False)
+
+
+def _legend(template: str, labels: dict[str, Any]) -> str:
+    for name, value in labels.items():
+        template = template.replace(f"{{{{{name}}}}}", str(value))
+    return template
