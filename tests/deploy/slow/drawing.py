@@ -21,12 +21,12 @@ STEP_S = 2
 async def draw(
     prometheus: Prometheus, dashboard: Dashboard, begin: float, end: float, path: Path
 ) -> None:
-    columns = max(len(row.panels) for row in dashboard.rows)
-    figure = Figure(figsize=(5.2 * columns, 2.9 * len(dashboard.rows)), layout="constrained")
-    figure.suptitle(f"specserve / {dashboard.title}", fontsize=12, ha="left", x=0.01)
-    for place, row in enumerate(dashboard.rows):
-        for column, panel in enumerate(row.panels):
-            axes = figure.add_subplot(len(dashboard.rows), columns, place * columns + column + 1)
+    figure = Figure(figsize=(19, 2.9 * len(dashboard.rows)), layout="constrained")
+    parts = figure.subfigures(len(dashboard.rows), 1, squeeze=False)
+    for part, row in zip(parts.flat, dashboard.rows, strict=True):
+        part.suptitle(f"specserve / {dashboard.title} / {row.title}", fontsize=9)
+        places = part.subplots(1, len(row.panels), squeeze=False)
+        for axes, panel in zip(places.flat, row.panels, strict=True):
             await _panel(prometheus, axes, panel, begin, end)
     figure.savefig(path, dpi=70)
 
@@ -51,8 +51,9 @@ async def _panel(
                 label = _legend(query.legend or panel.title, series["metric"])
                 axes.plot(*zip(*known, strict=True), linewidth=1.2, label=label)
     if axes.lines:
-        axes.set_ylim(bottom=0)
-        axes.legend(fontsize=6, loc="upper left", ncols=2, frameon=False)
+        # Room for the legend above the lines.
+        axes.set_ylim(0, 1.4 * max(axes.get_ylim()[1], 1e-9))
+        axes.legend(fontsize=6, loc="upper left", ncols=3, frameon=False)
 
 
 def _legend(template: str, labels: dict[str, Any]) -> str:

@@ -44,7 +44,7 @@ __all__ = ["pair", "spec_engine"]
 
 RULES = FOLDER / "prometheus"
 START_S = 300.0
-ROUNDS = 6
+ROUNDS = 3
 TASKS = ("json_record", "sql", "count_repeat", "prose")
 
 
