@@ -69,7 +69,7 @@ class Arm:
         return self.mean * math.exp(exponent * (load - self.load))
 
     def add(self, sample: Sample, weight: float, exponent: float) -> None:
-        """What is expected at its load never moves away from it, and further for one further off."""
+        """What is expected at its load never moves away from it, and more for one further off."""
         value, load = sample.value, sample.load
         if self.count <= 0:
             self.count, self.mean, self.load = weight, value, load
