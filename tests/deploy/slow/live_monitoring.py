@@ -193,12 +193,12 @@ async def test_no_query_and_no_alert_asks_for_what_is_not_there(
             await traffic(http)
         await until_recorded(run.prometheus)
         empty = [
-            one.where for one in dashboard_queries() if not await run.prometheus.query(one.expr)
+            one.where for one in dashboard_queries() if not await run.prometheus.answers(one.expr)
         ]
         assert empty == []
         assert await unhealthy(run.prometheus) == []
         asked = {found.name for one in alerts(Objectives()) for found in selectors(one.expr)}
-        assert {name for name in asked if not await run.prometheus.query(name)} == set()
+        assert {name for name in asked if not await run.prometheus.answers(name)} == set()
         for dashboard in DASHBOARDS:
             path = pictures / f"{dashboard.slug}.png"
             await draw(run.prometheus, dashboard, run.begun, time.time(), path)

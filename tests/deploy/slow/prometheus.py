@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 import yaml
 
 from tests.server.test_supervision import free_port
 from tests.server.waiting import WAIT_S, until_async
+
+PATIENCE_S = 30.0
+"""Some scrapes, of 5 s each."""
 
 
 def tool(name: str) -> str:
@@ -39,6 +43,14 @@ class Prometheus:
         found: list[dict[str, Any]] = (await self.get("query", query=expr))["result"]
         return found
 
+    async def answers(self, expr: str) -> bool:
+        """Whether anything comes; a scrape that was missed hides a series until the next."""
+        with anyio.move_on_after(PATIENCE_S):
+            while not await self.query(expr):  # noqa: ASYNC110 - no event crosses a process border
+                await anyio.sleep(1)
+            return True
+        return False
+
     async def until_scraped(self, jobs: int) -> None:
         async def all_up() -> bool:
             try:
@@ -54,7 +66,7 @@ def prometheus(folder: Path, targets: Mapping[str, str], rules: str) -> Iterator
     """`targets` are jobs with the host and port of each."""
     (folder / "rules.yml").write_text(rules)
     config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": "5s", "evaluation_interval": "5s"},
         "rule_files": ["rules.yml"],
         "scrape_configs": [
             {"job_name": job, "static_configs": [{"targets": [target]}]}
