@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import shlex
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -190,11 +191,11 @@ def _engine(pair: Pair, index: int) -> str:
 
 def _pull(settings: HostSettings) -> Iterator[str]:
     """Weights first: an artefact's key has their content in it."""
-    store = f"--store s3://{settings.bucket}/neuron"
+    store = f" --store s3://{settings.bucket}/neuron\n"
     yield "set -eu\n"
     for model in filter(None, (settings.pair.draft, settings.pair.target)):
-        yield f"neuron weights pull '{Path(model).name}' --to '{model}' {store}\n"
-    yield f"neuron artefacts pull /etc/specserve/pair.toml {store}\n"
+        yield shlex.join(["neuron", "weights", "pull", Path(model).name, "--to", model]) + store
+    yield f"neuron artefacts pull /etc/specserve/pair.toml{store}"
 
 
 def _gateway(settings: HostSettings) -> str:

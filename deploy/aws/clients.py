@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 from botocore import exceptions as aws
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 
 from deploy.aws.errors import AwsError, RefusedError
 
@@ -58,14 +59,14 @@ class Setup:
     clock: Clock
 
 
-def connect(region: str | None) -> Clients:
+def connect(region: str | None, *, attempts: int = ATTEMPTS) -> Clients:
     """Raises AwsError."""
     with said("AWS"):
         session = boto3.session.Session(region_name=region)
         if session.region_name is None:
             raise AwsError("No region is chosen: give --region, or set AWS_DEFAULT_REGION.")
 
-        def client(service: str, attempts: int = ATTEMPTS) -> Any:  # noqa: ANN401 - boto3 has no types
+        def client(service: str, attempts: int = attempts) -> Any:  # noqa: ANN401 - boto3 has no types
             retries = {"mode": "standard", "total_max_attempts": attempts}
             config = Config(
                 connect_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S, retries=retries
@@ -95,7 +96,7 @@ def said(what: str) -> Iterator[None]:
         raise AwsError(
             f"{what}: no usable AWS credentials are found: sign in ({error})."
         ) from error
-    except aws.BotoCoreError as error:
+    except (aws.BotoCoreError, ResponseParserError) as error:
         raise AwsError(f"{what}: {_line(error)}; run the command again.") from error
 
 

@@ -89,12 +89,10 @@ def _lines(planned: Launch) -> list[str]:
     if planned.running is not None:
         return [f"It runs: {host_line(planned.running)}", "Would wait until it serves."]
     where = "on demand" if planned.block is None else f"in {block_line(planned.block)}"
-    listens = (
-        "loopback only" if settings.choice.keys_secret is None else "its security group's callers"
-    )
+    listens = "loopback only" if settings.choice.keys_secret is None else "with keys"
     lines = [
         f"Would start one {settings.pair.instance} {where}, subnet {planned.subnet}",
-        f"Engines: {settings.engines} of {settings.pair.name}; the gateway serves {listens}",
+        f"Engines: {settings.engines} of {settings.pair.name}; the gateway listens {listens}",
         f"Bundle: s3://{planned.base.bucket}/hosts/{settings.name}/{sha256(planned.bundle)}.tar.gz",
     ]
     if settings.drain_at is not None:
