@@ -33,7 +33,7 @@ def _short(loader: Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
     raise TypeError(node)
 
 
-Loader.add_multi_constructor("!", _short)  # type: ignore[no-untyped-call]
+Loader.add_multi_constructor("!", _short)
 
 
 @pytest.fixture(scope="module")
