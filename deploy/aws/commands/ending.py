@@ -80,8 +80,12 @@ def down(
         removed = records.forget(clients, base_of(clients, stack).bucket, name)
     block = block_of(clients, name)
     verb = "Terminated" if apply_ else "Would terminate"
-    lines = [f"{verb} {host_line(one)}" for one in hosts] or [f"{name} has no host"]
-    lines.append(f"{'Removed' if apply_ else 'Would remove'} s3 objects of its launch")
+    lines = [f"{verb} {one.id} in {one.zone}" for one in hosts] or [f"{name} has no host"]
+    lines.append(
+        f"Removed {removed} objects of its launch"
+        if apply_
+        else "Would remove what its launch left"
+    )
     if block is not None:
         lines.append(f"Stays, as it cannot be given back: {block_line(block)}")
     data = {
