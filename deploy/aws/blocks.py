@@ -8,14 +8,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from deploy.aws.clients import Clients, Clock, said
+from deploy.aws.clients import SETTLING_S, Clients, Clock, said
 from deploy.aws.errors import AwsError, RefusedError, SettingsError, UnknownError
 from deploy.aws.names import named, specification
 
 LIVE = ("active", "scheduled", "payment-pending", "pending", "assessing", "delayed")
 TERMINATION = timedelta(minutes=30)
 """EC2 begins to terminate instances this long before a block's end (EC2 User Guide)."""
-SETTLING_S = 60.0
 POLL_S = 5.0
 PLATFORM = "Linux/UNIX"
 
@@ -130,7 +129,8 @@ def purchase(clients: Clients, clock: Clock, offering: Offering, name: str) -> B
     try:
         with said("Purchase"):
             answer = clients.purchases.purchase_capacity_block(**_order(offering, name))
-        return _block(answer["CapacityReservation"])
+        # Whoever buys next must see it.
+        return _settled(clients, clock, name) or _block(answer["CapacityReservation"])
     except RefusedError:
         raise
     except AwsError as error:

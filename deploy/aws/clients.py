@@ -19,6 +19,8 @@ from deploy.aws.errors import AwsError, RefusedError
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 30
 ATTEMPTS = 4
+SETTLING_S = 60.0
+"""EC2 shows what was made a little later than it answers."""
 
 UNANSWERED = ("InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "500", "503")
 """Answers that do not say that nothing was done."""

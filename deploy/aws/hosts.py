@@ -112,6 +112,18 @@ def find(clients: Clients, name: str, states: Sequence[str] = THERE) -> list[Hos
     return sorted(found, key=lambda one: one.id)
 
 
+def look(clients: Clients, identity: str) -> Host | None:
+    """None while EC2 does not show an instance that it has just started."""
+    try:
+        with said(f"Instance {identity}"):
+            answer = clients.ec2.describe_instances(InstanceIds=[identity])
+    except RefusedError as error:
+        if error.code != "InvalidInstanceID.NotFound":
+            raise
+        return None
+    return _host(answer["Reservations"][0]["Instances"][0])
+
+
 def host_of(clients: Clients, name: str) -> Host | None:
     """Raises DeployError where there are two, which this program never makes."""
     found = find(clients, name)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from deploy.aws.bundle import DRAIN_TIMEOUT_S
-from deploy.aws.clients import Clients, Clock
+from deploy.aws.clients import SETTLING_S, Clients, Clock
 from deploy.aws.errors import NotDoneError
-from deploy.aws.hosts import Host, find, host_of
+from deploy.aws.hosts import ENDING, THERE, Host, find, look
 from deploy.aws.remote import shell
 
 Say = Callable[[str], None]
@@ -28,26 +28,33 @@ DRAIN_S = DRAIN_TIMEOUT_S + 120.0
 GONE_S = 900.0
 
 
-def wait_ready(clients: Clients, clock: Clock, name: str, *, within_s: float, say: Say) -> Host:
+def wait_ready(
+    clients: Clients, clock: Clock, name: str, identity: str, *, within_s: float, say: Say
+) -> Host:
     """Raises NotDoneError when the host ends, or the time does; the host is then left as it is."""
     until = clock.now() + timedelta(seconds=within_s)
     while clock.now() < until:
-        host = host_of(clients, name)
-        if host is None:
-            ended = [one.reason for one in find(clients, name, ("shutting-down", "terminated"))]
-            why = next(filter(None, ended), "EC2 does not say why")
+        host = look(clients, identity)
+        if host is not None and host.state in ENDING:
             raise NotDoneError(
-                f"The instance of {name!r} has ended ({why}): `down {name}`, then launch again."
+                f"{identity} of {name!r} has ended ({host.reason or 'EC2 does not say why'}): "
+                f"`down {name}`, then launch again."
             )
-        said = probe(clients, clock, host) if host.state == "running" else f"is {host.state}"
-        if said is None:
+        obstacle = _obstacle(clients, clock, host)
+        if host is not None and obstacle is None:
             return host
-        say(f"{host.id} {said}")
+        say(f"{obstacle}")
         clock.sleep(READY_POLL_S)
     raise NotDoneError(
         f"{name!r} is not ready after {within_s:.0f} s; it goes on, and so does its price: `status "
         f"{name}` looks, the same launch waits on, `down {name}` ends it."
     )
+
+
+def _obstacle(clients: Clients, clock: Clock, host: Host | None) -> str | None:
+    if host is None:
+        return "is not shown by EC2 yet"
+    return probe(clients, clock, host) if host.state == "running" else f"is {host.state}"
 
 
 def probe(clients: Clients, clock: Clock, host: Host) -> str | None:
@@ -72,11 +79,20 @@ def drain(clients: Clients, clock: Clock, host: Host) -> None:
         )
 
 
+def started(clients: Clients, clock: Clock, name: str, say: Say) -> list[Host]:
+    """Of a launch whose answer was lost: EC2 may show an instance a little later."""
+    until = clock.now() + timedelta(seconds=SETTLING_S)
+    while not (found := find(clients, name)) and clock.now() < until:
+        say("is there an instance that EC2 does not show yet?")
+        clock.sleep(GONE_POLL_S)
+    return found
+
+
 def wait_gone(clients: Clients, clock: Clock, name: str, say: Say) -> None:
     """Raises NotDoneError."""
     until = clock.now() + timedelta(seconds=GONE_S)
     while clock.now() < until:
-        left = find(clients, name, ("pending", "running", "stopping", "stopped", "shutting-down"))
+        left = find(clients, name, (*THERE, "shutting-down"))
         if not left:
             return
         say(f"{', '.join(one.id for one in left)} is {left[0].state}")

@@ -144,7 +144,7 @@ def bucket(clients: Clients) -> str:
 def account(server: tuple[str, FakeAws], clients: Clients, bucket: str) -> Iterator[Account]:
     aws = server[1]
     yield Account(aws, clients, bucket)
-    aws.fault, aws.agent = None, True
+    aws.fault, aws.agent, aws.unseen = None, True, 0
     for kept in (aws.offerings, aws.reservations, aws.unready, aws.drained):
         kept.clear()
 

@@ -83,6 +83,8 @@ class FakeAws:
     unready: list[str] = field(default_factory=list)
     """What the next probes of a host print; none left is ready."""
     agent: bool = True
+    unseen: int = 0
+    """How many looks at instances still show none: EC2 is not consistent at once."""
     drained: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     fault: tuple[int, Fault] | None = None
@@ -197,6 +199,14 @@ class FakeAws:
         if block is not None:
             self._taken[instance] = block
         return status, headers, content
+
+    def _do_DescribeInstances(self, environ: dict[str, Any], body: bytes, form: Form) -> Answer:  # noqa: N802
+        if self.unseen == 0 or not self._tokens:
+            return self._moto(environ, body)
+        self.unseen -= 1
+        if "InstanceId.1" in form:
+            return _error("400 Bad Request", "InvalidInstanceID.NotFound")
+        return _ec2("DescribeInstances", {"Reservations": []})
 
     def _do_TerminateInstances(self, environ: dict[str, Any], body: bytes, form: Form) -> Answer:  # noqa: N802
         for _, instance in _numbered(form, r"InstanceId\.(\d+)"):

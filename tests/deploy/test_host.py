@@ -225,3 +225,19 @@ def test_a_start_of_which_nothing_is_heard_makes_one_instance(
     assert account.run_with(at, fault, "launch", other, *LAUNCH, "--on-demand") == 6
     assert account.run("launch", other, *LAUNCH, "--on-demand").exit_code == 0
     assert len(account.instances(other)) == 1
+
+
+def test_an_instance_that_ec2_shows_late_is_waited_for_and_taken_down(
+    account: Account, names: Names
+) -> None:
+    name = names()
+    account.run("launch", name, *LAUNCH, "--on-demand")
+    at = account.aws.calls.index("RunInstances")
+    late = names()
+    account.aws.unseen = 3
+    assert account.run("launch", late, *LAUNCH, "--on-demand").exit_code == 0
+    lost = names()
+    account.run_with(at, "lost", "launch", lost, *LAUNCH, "--on-demand", "--wait", "0")
+    account.aws.unseen = 3
+    assert account.run("down", lost, "--apply").exit_code == 0
+    assert account.instances(lost) == account.objects(lost) == []

@@ -11,6 +11,8 @@ import pytest
 from deploy.aws.bundle import SYSTEMD
 
 RECORD = 'echo "$(basename "$0") $*" >> "$CALLS"\n'
+REGISTRY = '[ "$1" = login ] && cat > /dev/null; [ "$1" != image ]'
+"""A docker that has no image, and reads the password that it is given."""
 IMAGE = "123456789012.dkr.ecr.us-east-2.amazonaws.com/specserve/engine@sha256:" + "a" * 64
 
 
@@ -49,7 +51,7 @@ def test_an_image_that_is_here_is_not_pulled(stage: Stage) -> None:
 
 
 def test_the_accounts_own_registry_is_signed_in_to(stage: Stage) -> None:
-    stage.fake("docker", '[ "$1" != image ]')
+    stage.fake("docker", REGISTRY)
     stage.fake("aws", "echo secret")
     assert stage.run("pull-image", IMAGE).returncode == 0
     registry = IMAGE.partition("/")[0]
@@ -59,7 +61,7 @@ def test_the_accounts_own_registry_is_signed_in_to(stage: Stage) -> None:
 
 
 def test_a_failed_sign_in_pulls_nothing(stage: Stage) -> None:
-    stage.fake("docker", '[ "$1" != image ]')
+    stage.fake("docker", REGISTRY)
     stage.fake("aws", "exit 1")
     assert stage.run("pull-image", IMAGE).returncode != 0
     assert not any("pull" in call for call in stage.called())

@@ -24,7 +24,7 @@ from deploy.aws.commands.shared import (
 from deploy.aws.errors import AbsentError
 from deploy.aws.hosts import base_of, find, host_of, terminate
 from deploy.aws.serving import drain as drain_host
-from deploy.aws.serving import wait_gone
+from deploy.aws.serving import started, wait_gone
 
 
 @click.command(epilog=EXIT_CODES)
@@ -69,6 +69,8 @@ def down(
     removed = 0
     if apply_:
         with teller(name) as tell:
+            if not hosts and records.read(clients, base_of(clients, stack).bucket, name):
+                hosts = started(clients, setup.clock, name, tell)
             # First what costs money: a missing stack must not keep a host alive.
             for host in hosts:
                 if host.state == "running" and not no_drain:

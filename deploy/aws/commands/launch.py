@@ -62,7 +62,7 @@ def launch(
     host = start(clients, planned)
     with teller(f"{name} {host.id}") as tell:
         if wait_s > 0:
-            host = wait_ready(clients, setup.clock, name, within_s=wait_s, say=tell)
+            host = wait_ready(clients, setup.clock, name, host.id, within_s=wait_s, say=tell)
     data = {"applied": True, **_row(planned), "host": host_row(host), "ready": wait_s > 0}
     show(as_json, data, [f"{'Ready' if wait_s > 0 else 'Started'}: {host_line(host)}"])
 
