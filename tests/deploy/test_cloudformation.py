@@ -47,7 +47,7 @@ def test_cfn_lint_finds_nothing_but_what_is_wrong(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(TEMPLATE.read_text().replace("VolumeType: gp3", "VolumeType: gp9"))
     argv = [LINT, "--format", "parseable", "--regions", *REGIONS, "--", str(TEMPLATE), str(wrong)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
     assert done.stderr == ""
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == [str(wrong)]
     assert "gp9" in done.stdout
