@@ -83,6 +83,9 @@ class Account:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[tuple[str, FakeAws]]:
+    # moto imports a service when it is first asked, which a client's timeout may not outlast.
+    for service in ("ec2", "s3"):
+        create_backend_app(service)
     aws = FakeAws(DomainDispatcherApplication(create_backend_app))
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     listening = make_server("127.0.0.1", 0, aws, threaded=True)
