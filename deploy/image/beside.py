@@ -33,7 +33,9 @@ def main(requirements: Path, wheel: Path) -> None:
         said = ", ".join(f"{name} {before[name]} -> {after.get(name)}" for name in moved)
         sys.exit(f"Packages of the image have moved ({said}): take them out of {requirements}.")
     added = sorted(after.keys() - before.keys())
-    sys.stdout.write(f"Added {', '.join(added)}; {len(before)} packages are as they were.\n")
+    sys.stdout.write(
+        f"Added {', '.join(added) or 'nothing'}; {len(before)} packages are as they were.\n"
+    )
 
 
 def pins(requirements: Path) -> list[tuple[str, str]]:

@@ -61,7 +61,7 @@ def test_every_command_is_one_that_our_programs_take(
             for program, *arguments in commands(container):
                 assert program == "neuron"
                 here = [str(tmp_path) if one == values["store"] else one for one in arguments]
-                _parse(main, here)
+                parse(main, here)
                 said.append(arguments[0])
     assert {"launch", "probe", "drain"} <= set(said)
 
@@ -208,7 +208,7 @@ def test_the_defaults_alone_are_refused() -> None:
         manifests(GIVEN)
 
 
-def _parse(command: click.Command, arguments: list[str]) -> None:
+def parse(command: click.Command, arguments: list[str]) -> None:
     """Raises click's errors for what the command would refuse."""
     with command.make_context(command.name, list(arguments)) as ctx:
         if isinstance(command, click.Group):
@@ -216,4 +216,4 @@ def _parse(command: click.Command, arguments: list[str]) -> None:
             name, inner, more = command.resolve_command(ctx, rest)
             assert name is not None
             assert inner is not None
-            _parse(inner, more)
+            parse(inner, more)

@@ -15,6 +15,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 from tests.deploy.dockerfile import ROOT, environment, stages
 
@@ -37,10 +38,20 @@ class Built:
     user: str = "0:0"
     folder: str = "/"
 
-    def run(self, argv: list[str], user: str | None = None) -> int:
-        chroot = ["chroot", f"--userspec={user or self.user}", str(self.root)]
+    def run(self, argv: list[str]) -> int:
+        chroot = ["/usr/sbin/chroot", f"--userspec={self.user}", str(self.root)]
         inside = ["/usr/bin/env", f"--chdir={self.folder}", *argv]
         return subprocess.run([*chroot, *inside], env=self.env, check=False).returncode
+
+    def become(self, argv: list[str]) -> NoReturn:
+        """This process from here on: signals and the exit code are then the command's own."""
+        os.chroot(self.root)
+        os.chdir(self.folder)
+        user, group = map(int, self.user.split(":"))
+        os.setgroups([])
+        os.setgid(group)
+        os.setuid(user)
+        os.execvpe(argv[0], argv, self.env)  # noqa: S606
 
 
 @cache
@@ -123,7 +134,8 @@ def main() -> None:
     mount("--make-rprivate", "/")
     mount("-t", "tmpfs", "-o", "size=8G", "tmpfs", LAYERS)
     built = build(target)
-    sys.exit(built.run(command) if command else 0)
+    if command:
+        built.become(command)
 
 
 if __name__ == "__main__":
