@@ -22,10 +22,10 @@ from tests.deploy.dockerfile import ROOT, environment, stages
 LAYERS = Path("/mnt")
 PYTHON = Path(sys.base_prefix) / "bin"
 BASES = {
-    "engine-nxdi": Path("/work/main/.venv-nxdi/bin"),
+    "engine-nxdi": ROOT / ".venv-nxdi" / "bin",
     "engine-vllm-neuron": Path(sys.prefix) / "bin",
 }
-"""Stand-ins for AWS's images: environments with vLLM 0.16 and 0.32, whose pins must not move."""
+"""Stand-ins for AWS's images: environments with vLLM 0.16 (`make install-nxdi-plugin`) and 0.32."""
 HIDDEN = ("gcc", "cc", "g++", "c++", "clang")
 """What a slim image does not have."""
 
