@@ -5,7 +5,7 @@ PEERS_STAMP := .venv-peers/.installed
 PINS := requirements/torch.txt requirements/dev.txt
 
 .PHONY: install demo test test-pools check clean install-nxdi-plugin test-nxdi-plugin \
-	bench-gateway install-peers soak
+	bench-gateway install-peers soak test-deploy
 
 demo: $(STAMP)
 	.venv/bin/python -m bench.demo
@@ -19,6 +19,10 @@ check: $(STAMP)
 # Two real engines at once: for a machine that does nothing else.
 test-pools: $(STAMP)
 	.venv/bin/python -m pytest tests/engine/live_pools.py
+
+# What the Dockerfile's steps do, run as root in a scratch root, and newer versions of Kubernetes.
+test-deploy: $(STAMP)
+	.venv/bin/python -m pytest tests/deploy/slow/live_*.py
 
 install: $(STAMP)
 

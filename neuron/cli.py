@@ -20,6 +20,8 @@ from neuron.commands.compile import compile_command
 from neuron.commands.exit_codes import EXIT_CODES
 from neuron.commands.plan import plan
 from neuron.commands.preflight import preflight
+from neuron.commands.probe import drain, probe
+from neuron.commands.render import render_command
 from neuron.commands.weights import weights
 from neuron.errors import ModelNotFoundError, SpecserveError
 from neuron.launch import MAX_PORT, Command, Endpoint, expected, render
@@ -139,8 +141,11 @@ main.add_command(align)
 main.add_command(artefacts)
 main.add_command(check)
 main.add_command(compile_command)
+main.add_command(drain)
 main.add_command(plan)
 main.add_command(preflight)
+main.add_command(probe)
+main.add_command(render_command)
 main.add_command(weights)
 
 

@@ -14,10 +14,24 @@ from neuron.errors import LaunchError
 from neuron.startup_check import check_engine
 from server.config.sections import ONLY_ENGINE
 from server.engine_status import HEALTH_FAILURES, EngineState, EngineStatus
-from server.engines import CHECK_FAILED, Check
+from server.engines import CHECK_FAILED, HEALTH_TIMEOUT_S, Check
 from server.models import listed_models
 
 UNREACHABLE_RETRY_S = 5.0
+
+
+def remote_client(url: str) -> httpx.AsyncClient:
+    """For all but completions. It asks for the engine's address each time.
+
+    An engine that was taken out of DNS is to get nothing more: over a connection that is kept it
+    would look well until it ends.
+    """
+    return httpx.AsyncClient(
+        base_url=url,
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+        timeout=HEALTH_TIMEOUT_S,
+        trust_env=False,
+    )
 
 
 @dataclass

@@ -18,12 +18,12 @@ from neuron.pair import Pair
 from neuron.startup_check import check_engine
 from server.config.plans import Plan
 from server.engine_status import Engine, EngineStatus
-from server.engines import HEALTH_TIMEOUT_S, Check, EngineProcess, engine_client
+from server.engines import Check, EngineProcess, engine_client
 from server.metrics import Metrics
 from server.pools.fleet import Fleet
 from server.pools.replica import Replica
 from server.relay import Relay
-from server.remote_engine import RemoteEngine
+from server.remote_engine import RemoteEngine, remote_client
 from server.supervisor import RestartPolicy, Supervisor
 from server.timeouts import Timeouts
 from server.upstream_http import http_upstream
@@ -148,9 +148,4 @@ def _client(url: str, uds: Path | None) -> httpx.AsyncClient:
     """For all but completions."""
     if uds is not None:
         return engine_client(Endpoint(uds=uds))
-    return httpx.AsyncClient(
-        base_url=url,
-        limits=httpx.Limits(max_connections=None, keepalive_expiry=2.0),
-        timeout=HEALTH_TIMEOUT_S,
-        trust_env=False,
-    )
+    return remote_client(url)
