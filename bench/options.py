@@ -100,6 +100,13 @@ plot_option = click.option(
     help="Also draw a picture (.png, .svg or .pdf).",
 )  # fmt: skip
 
+page_options = _all(
+    click.option("--html", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+                 help="Also write a page with pictures, which needs nothing beside it."),
+    click.option("--markdown", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+                 help="The same page as Markdown."),
+)  # fmt: skip
+
 
 def chosen_pair(params: Mapping[str, Any]) -> Pair:
     pair = load_pair(params["pair_ref"]).with_models(target=params["target"], draft=params["draft"])
@@ -185,5 +192,12 @@ def check_plot(path: Path | None) -> None:
         return
     if path.suffix not in PLOT_SUFFIXES:
         raise UsageProblemError(f"--plot {path}: end the name in .png, .svg or .pdf.")
-    if not path.absolute().parent.is_dir():
-        raise UsageProblemError(f"--plot {path}: the folder {path.absolute().parent} is not there.")
+    check_place("--plot", path)
+
+
+def check_place(option: str, path: Path | None) -> None:
+    """Before the work, not after it."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise UsageProblemError(
+            f"{option} {path}: the folder {path.absolute().parent} is not there."
+        )

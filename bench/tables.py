@@ -111,3 +111,9 @@ def _evidence_cells(row: Row) -> list[str]:
 
 def _both(row: Row, show: Callable[[ArmFacts], str]) -> str:
     return f"{show(row.base)} → {show(row.other)}"
+
+
+def levels_shown(result: Result, summary: Summary) -> list[int]:
+    """Those that have a row, in the run's order."""
+    found = {row.concurrency for row in summary.rows}
+    return [level for level in result.settings.concurrency if level in found]
