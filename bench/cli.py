@@ -8,6 +8,7 @@ import click
 
 from bench.commands.auto import auto
 from bench.commands.aws import aws
+from bench.commands.compare import compare
 from bench.commands.explain import explain
 from bench.commands.overhead import overhead
 from bench.commands.report import report
@@ -107,7 +108,7 @@ def _urls(params: Mapping[str, Any]) -> Urls | None:
     return both_urls(params)
 
 
-for command in (report, overhead, sweep, steps, size, explain, auto, workloads, aws):
+for command in (report, compare, overhead, sweep, steps, size, explain, auto, workloads, aws):
     cli.add_command(command)
 
 
