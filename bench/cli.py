@@ -11,6 +11,7 @@ from bench.commands.aws import aws
 from bench.commands.compare import compare
 from bench.commands.explain import explain
 from bench.commands.overhead import overhead
+from bench.commands.publish import publish
 from bench.commands.report import report
 from bench.commands.shared import (
     EPILOG,
@@ -108,7 +109,19 @@ def _urls(params: Mapping[str, Any]) -> Urls | None:
     return both_urls(params)
 
 
-for command in (report, compare, overhead, sweep, steps, size, explain, auto, workloads, aws):
+for command in (
+    report,
+    compare,
+    publish,
+    overhead,
+    sweep,
+    steps,
+    size,
+    explain,
+    auto,
+    workloads,
+    aws,
+):
     cli.add_command(command)
 
 

@@ -11,7 +11,7 @@ from bench.tables import Grid
 CSS = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #212529; background: #fff;
-  margin: 0 auto; max-width: 76rem; padding: 1.5rem; }
+  margin: 0 auto; max-width: 88rem; padding: 1.5rem; }
 h1 { font-size: 1.5rem; margin: 0 0 1rem; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid #dee2e6; }
 p { margin: .45rem 0; max-width: 62rem; overflow-wrap: anywhere; }
@@ -19,8 +19,8 @@ p { margin: .45rem 0; max-width: 62rem; overflow-wrap: anywhere; }
 .open { border-color: #868e96; background: #f8f9fa; }
 .bad { border-color: #c92a2a; background: #fff5f5; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .87rem; margin: .6rem 0; }
-th, td { padding: .22rem .7rem .22rem 0; text-align: right; white-space: nowrap;
+table { border-collapse: collapse; font-size: .82rem; margin: .6rem 0; }
+th, td { padding: .22rem .55rem .22rem 0; text-align: right; white-space: nowrap;
   font-variant-numeric: tabular-nums; vertical-align: top; }
 th { border-bottom: 1px solid #868e96; font-weight: 600; vertical-align: bottom; }
 th:first-child, td:first-child, .facts td { text-align: left; }

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.breakeven import points_grid, points_notes, points_of
+from bench.breakeven import Point, points_grid, points_notes, points_of
 from bench.pages.document import Document, Section, Text
 from bench.pages.sources import definitions, provenance
 from bench.plots.breakeven import break_even_map, speedup_grid
+from bench.plots.picture import Picture
 from bench.record import Result
 from bench.summary import Summary
 from bench.sweep import Cell, Sweep
@@ -26,7 +27,7 @@ def sweep_page(sweep: Sweep, measured: Sequence[MeasuredCell]) -> Document:
     sections = [Section("State", tuple(_state(sweep, measured)))]
     if found:
         sections += [
-            Section("Where speculation pays", (break_even_map(found), speedup_grid(found))),
+            Section("Where speculation pays", tuple(_pictures(found))),
             Section("Every point", (points_grid(found), Text(tuple(points_notes(found))))),
         ]
     if measured:
@@ -35,6 +36,12 @@ def sweep_page(sweep: Sweep, measured: Sequence[MeasuredCell]) -> Document:
         )
     sections.append(Section("Definitions", (definitions(),), folded=True))
     return Document(f"bench sweep: {sweep.source}", sections)
+
+
+def _pictures(found: Sequence[Point]) -> Iterator[Picture]:
+    if (drawn := break_even_map(found)) is not None:
+        yield drawn
+    yield speedup_grid(found)
 
 
 def _state(sweep: Sweep, measured: Sequence[MeasuredCell]) -> Iterator[Text]:

@@ -13,7 +13,7 @@ MAP_SAYS = (
     "A mark is one workload at one K (the number beside it). Across: what a step with drafts "
     "costs, in plain steps. Up: how many tokens it emits. Above the black line, emitting more than "
     "it costs, speculation pays; each grey line is a speedup. More drafts move a mark right, "
-    "and up as far as they are accepted."
+    "and up as far as they are accepted. What is invalid is not drawn."
 )
 GRID_SAYS = (
     "The same as speedups: blue is faster, red slower. A number in brackets is not shown to differ "
@@ -38,7 +38,11 @@ def _title(key: tuple[str | None, str, float | None], found: Sequence[Point]) ->
     return ", ".join(parts)
 
 
-def break_even_map(found: Sequence[Point]) -> Picture:
+def break_even_map(found: Sequence[Point]) -> Picture | None:
+    """`None` if every point is invalid."""
+    found = [one for one in found if one.verdict != "invalid"]
+    if not found:
+        return None
     keys = _columns(found)
     across = min(2, len(keys))
     down = -(-len(keys) // across)
