@@ -13,6 +13,7 @@ from bench.commands.explain import explain
 from bench.commands.overhead import overhead
 from bench.commands.publish import publish
 from bench.commands.report import report
+from bench.commands.schema import schema
 from bench.commands.shared import (
     EPILOG,
     both_urls,
@@ -110,18 +111,8 @@ def _urls(params: Mapping[str, Any]) -> Urls | None:
 
 
 for command in (
-    report,
-    compare,
-    publish,
-    overhead,
-    sweep,
-    steps,
-    size,
-    explain,
-    auto,
-    workloads,
-    aws,
-):
+    report, compare, publish, overhead, sweep, steps, size, schema, explain, auto, workloads, aws,
+):  # fmt: skip
     cli.add_command(command)
 
 
