@@ -51,6 +51,7 @@ Code = Literal[
     "engine_lost",
     "engine_overloaded",
     "overloaded",
+    "too_many_connections",
     "queue_timeout",
     "quota_unavailable",
     "shutting_down",

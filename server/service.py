@@ -17,6 +17,7 @@ import anyio
 from server.app import create_app, metrics_app
 from server.config.plans import plan_all
 from server.config.sources import PREFIX, SettingsError
+from server.connections import ConnectionLimit, require_descriptors
 from server.listener import bind, make_listener, url_of
 from server.metrics import Metrics
 from server.observing import open_observers
@@ -37,6 +38,7 @@ async def serve(settings: Settings, load: Load | None = None) -> int:
     Returns the exit code; raises SpecserveError before it listens.
     """
     plans = plan_all(settings.engines)
+    require_descriptors(settings.max_connections, settings.max_in_flight)
     if settings.log_dir is not None:
         _require_writable(settings.log_dir, [plan.config.name for plan in plans if plan.pair])
     with _bound(settings) as sockets:
@@ -94,7 +96,12 @@ async def _until_signal(
     gc.collect()
     gc.freeze()
     apps = [gateway.app, metrics_app(gateway.metrics)][: len(sockets)]
-    listeners = [make_listener(app, head_timeout_s=settings.header_timeout) for app in apps]
+    limit = ConnectionLimit(
+        settings.max_connections, lambda: gateway.metrics.rejected("too_many_connections")
+    )
+    listeners = [
+        make_listener(app, head_timeout_s=settings.header_timeout, limit=limit) for app in apps
+    ]
     shutdown = Shutdown(
         gateway.admission, settings.drain_timeout, lambda: gateway.metrics.draining.set(1)
     )

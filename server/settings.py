@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     total_timeout: Seconds = Field(
         defaults.TOTAL_TIMEOUT_S, description="Seconds for a whole answer."
     )
+    max_connections: Count = Field(
+        defaults.MAX_CONNECTIONS, description="Connections that clients may hold at once."
+    )
     max_in_flight: Count = Field(
         defaults.MAX_IN_FLIGHT, description="Requests that run at once; more wait."
     )

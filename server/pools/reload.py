@@ -16,6 +16,7 @@ from neuron.errors import SpecserveError
 from server.app import Gateway, Limits
 from server.config.plans import plan_all
 from server.config.sources import SettingsError
+from server.connections import require_descriptors
 from server.pools.build import Builder, EngineTerms, Prepared
 from server.pools.replica import Replica
 from server.settings import Settings
@@ -30,6 +31,7 @@ FIXED = (
     "quota_store",
     "quota_store_down",
     "header_timeout",
+    "max_connections",
     "drain_timeout",
     "log_dir",
     "request_log",
@@ -63,6 +65,7 @@ class Reloader:
         try:
             settings = self.load()
             _require_same(self.settings, settings)
+            require_descriptors(settings.max_connections, settings.max_in_flight)
             plans = plan_all(settings.engines)
             running = [one for one in self.gateway.fleet.replicas if not one.retiring]
             kept = [one for one in running if one.plan in plans]

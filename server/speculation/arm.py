@@ -69,7 +69,7 @@ class Arm:
         return self.mean * math.exp(exponent * (load - self.load))
 
     def add(self, sample: Sample, weight: float, exponent: float) -> None:
-        """The mean never moves away from the sample, and moves further for one further off."""
+        """What is expected at its load never moves away from it, and more for one further off."""
         value, load = sample.value, sample.load
         if self.count <= 0:
             self.count, self.mean, self.load = weight, value, load
@@ -82,8 +82,9 @@ class Arm:
         kept = min(max(value, expected / far), expected * far)
         self.count += weight
         gain = weight / self.count
-        self.mean += gain * (kept - self.mean)
+        there = expected + gain * (kept - expected)
         self.load += gain * (load - self.load)
+        self.mean = there * math.exp(exponent * (self.load - load))
         self.log_mean += gain * (math.log(kept) - self.log_mean)
         self.scatter = (1 - gain) * (self.scatter + gain * (kept / expected - 1) ** 2)
 

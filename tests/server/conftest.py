@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from server.app import Gateway, Limits, create_app
-from server.defaults import HEADER_TIMEOUT_S
+from server.connections import ConnectionLimit
+from server.defaults import HEADER_TIMEOUT_S, MAX_CONNECTIONS
 from server.keys import KeyRing
 from server.listener import KEEP_ALIVE_S, Listener, bind, make_listener
 from server.metrics import Metrics
@@ -70,6 +71,7 @@ async def running(
     pool: Pool = "speculative",
     keep_alive_s: int = KEEP_ALIVE_S,
     head_timeout_s: float = HEADER_TIMEOUT_S,
+    max_connections: int = MAX_CONNECTIONS,
     keys: KeyRing | None = None,
     quotas: Quotas | None = None,
     observers: Observers | None = None,
@@ -94,16 +96,22 @@ async def running(
             observers=observers,
             clock=clock,
         )
-        async with served(gateway, keep_alive_s, head_timeout_s) as it:
+        async with served(gateway, keep_alive_s, head_timeout_s, max_connections) as it:
             yield Running(gateway, *it, view)
 
 
 @asynccontextmanager
 async def served(
-    gateway: Gateway, keep_alive_s: int = KEEP_ALIVE_S, head_timeout_s: float = HEADER_TIMEOUT_S
+    gateway: Gateway,
+    keep_alive_s: int = KEEP_ALIVE_S,
+    head_timeout_s: float = HEADER_TIMEOUT_S,
+    max_connections: int = MAX_CONNECTIONS,
 ) -> AsyncIterator[tuple[Listener, str, httpx.AsyncClient]]:
     listening = bind("127.0.0.1", 0)
-    listener = make_listener(gateway.app, keep_alive_s, head_timeout_s)
+    limit = ConnectionLimit(
+        max_connections, lambda: gateway.metrics.rejected("too_many_connections")
+    )
+    listener = make_listener(gateway.app, keep_alive_s, head_timeout_s, limit)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
 
     async def serve() -> None:

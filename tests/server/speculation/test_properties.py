@@ -161,12 +161,13 @@ def test_a_slower_answer_never_makes_a_pool_look_faster(
         for sample in history:
             arm.add(sample, sample.trust, exponent)
     worse = Sample(last.value * slower, last.tokens, last.load, last.trust)
-    before = fast.mean, fast.at(last.load, exponent)
+    before = fast.at(last.load, exponent)
     fast.add(last, last.trust, exponent)
     slow.add(worse, worse.trust, exponent)
-    assert slow.mean >= fast.mean * (1 - 1e-9)
-    if history and last.load == history[-1].load and last.value >= before[1]:
-        assert fast.mean >= before[0] * (1 - 1e-9)
+    after = fast.at(last.load, exponent)
+    assert slow.at(last.load, exponent) >= after * (1 - 1e-9)
+    if history:
+        assert (after - before) * (last.value - before) >= -1e-9 * before**2
 
 
 @settings(max_examples=25)
