@@ -100,13 +100,6 @@ plot_option = click.option(
     help="Also draw a picture (.png, .svg or .pdf).",
 )  # fmt: skip
 
-page_options = _all(
-    click.option("--html", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
-                 help="Also write a page with pictures, which needs nothing beside it."),
-    click.option("--markdown", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
-                 help="The same page as Markdown."),
-)  # fmt: skip
-
 
 def chosen_pair(params: Mapping[str, Any]) -> Pair:
     pair = load_pair(params["pair_ref"]).with_models(target=params["target"], draft=params["draft"])

@@ -16,7 +16,6 @@ from bench.options import (
     check_place,
     check_plot,
     chosen_slo,
-    page_options,
     plot_option,
     require_faster_option,
     require_no_harm_option,
@@ -42,7 +41,18 @@ NOT_OF_A_SWEEP = OF_A_SPEEDUP[: -len(FORMS)]
 @click.command(epilog=EPILOG)
 @click.argument("path", metavar="RESULT.json|SWEEP.json", type=click.Path(path_type=Path))
 @plot_option
-@page_options
+@click.option(
+    "--html",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write a page with pictures, which needs nothing beside it.",
+)
+@click.option(
+    "--markdown",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The same page as Markdown.",
+)
 @require_faster_option
 @require_no_harm_option
 @click.option("--json", "as_json", is_flag=True, help="The rows as JSON on stdout, no table.")

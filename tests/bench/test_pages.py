@@ -13,10 +13,12 @@ from bench.client_limit import UNLIMITED, ClientLimits
 from bench.pages import result_page
 from bench.pages.document import Text
 from bench.plots.distributions import tpot_distributions
+from bench.plots.picture import Picture
 from bench.record import Result
 from bench.summary import summarise
 from tests.bench.results import result
 from tests.bench.sweeps import sweep_folder
+from tests.bench.test_report import as_aa
 
 PICTURES = (
     "Speedup per workload, with intervals",
@@ -145,6 +147,20 @@ def test_an_invalid_row_is_named_before_its_number() -> None:
     assert isinstance(last, Text)
     assert first.lines[0].startswith("INVALID: the bench itself was the limit: sql at concurrency")
     assert (last.tone, "invalid" in last.lines[0]) == ("bad", True)
+
+
+def test_a_picture_of_what_no_engine_told_is_left_out() -> None:
+    found = as_aa(result("sql"), "aa")
+    requests = tuple(
+        one.model_copy(update={"reply": one.reply.model_copy(update={"speculation": None})})
+        for one in found.requests
+    )
+    found = found.model_copy(update={"requests": requests})
+    page = result_page(found, summarise(found, UNLIMITED))
+    (pictures,) = (one.blocks for one in page.sections if one.title == "Pictures")
+    drawn = [one.title for one in pictures if isinstance(one, Picture)]
+    assert drawn == [title for title in PICTURES if title != "Acceptance by position"]
+    assert page.title.endswith("the plain engine against itself")
 
 
 def test_the_page_of_a_sweep_has_its_map(

@@ -12,9 +12,9 @@ import pytest
 
 from bench import cli
 from bench.client_limit import UNLIMITED, ClientLimits
-from bench.errors import PublishError
-from bench.publish.layout import Shipment
-from bench.publish.metrics import PER_LEVEL, PER_ROW, Metric, metrics
+from bench.errors import PublishError, UsageProblemError
+from bench.publish.layout import Shipment, shipment
+from bench.publish.metrics import PER_LEVEL, PER_ROW, Metric, check_sendable, metrics
 from bench.publish.policy import publish_policy
 from bench.publish.send import Published, publish
 from bench.record import Result
@@ -114,6 +114,15 @@ def test_figures_are_sent_once(cloudwatch: Client, client: Client) -> None:
     assert point["SampleCount"] == 1
     # Another namespace has not had them.
     assert sent("figures", "other").metrics == 2
+
+
+def test_what_has_no_speedup_has_no_figure() -> None:
+    found = result("sql").model_copy(update={"kind": "overhead"})
+    made = shipment(found, summarise(found, UNLIMITED), b"file")
+    assert (made.result, made.drawn, made.metrics) == (b"file", {}, ())
+    assert made.place.startswith("overhead/local/2026-11-24/")
+    with pytest.raises(UsageProblemError, match="kind overhead has no speedup"):
+        check_sendable(found)
 
 
 def named(found: list[Metric]) -> dict[tuple[str, str], float]:
