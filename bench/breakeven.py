@@ -2,25 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import StringIO
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
 from bench.client_limit import CLIENT_LIMITS, ClientLimits
 from bench.record import Result
+from bench.report import printed
 from bench.stats import Estimate
-from bench.summary import Row, summarise
+from bench.summary import Row, Summary, summarise
 from bench.sweep import Cell
+from bench.tables import Grid
 from bench.verdict import Verdict, in_words
 from bench.words import ratio
 from neuron.cost import Costs, Model, Setup, loop_of, shipped
 from neuron.errors import SpecserveError
 from neuron.shapes import shape_of
 
-WIDTH = 400
 
 
 @dataclass(frozen=True)
@@ -79,12 +76,16 @@ class StepCost:
 def points(
     cells: Sequence[tuple[Cell, Result]], limits: ClientLimits = CLIENT_LIMITS
 ) -> list[Point]:
-    """Workloads that could not be shown have no point."""
     return [
-        _point(cell, result, row)
+        point
         for cell, result in cells
-        for row in summarise(result, limits).rows
+        for point in points_of(cell, result, summarise(result, limits))
     ]
+
+
+def points_of(cell: Cell, result: Result, summary: Summary) -> list[Point]:
+    """Workloads that could not be shown have no point."""
+    return [_point(cell, result, row) for row in summary.rows]
 
 
 def _point(cell: Cell, result: Result, row: Row) -> Point:
@@ -146,32 +147,31 @@ def step_costs(found: Sequence[Point]) -> Iterator[StepCost]:
 
 
 def render_points(found: Sequence[Point]) -> str:
-    sink = StringIO()
-    console = Console(file=sink, width=WIDTH, color_system=None, highlight=False, markup=False)
-    console.print("where speculation pays: tokens per step against what a step costs")
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    head = "where speculation pays: tokens per step against what a step costs"
+    return printed((head, points_grid(found), *points_notes(found)))
+
+
+def points_grid(found: Sequence[Point]) -> Grid:
     model = any(one.modelled for one in found)
-    names = [
-        "workload", "draft", "K", "temperature", "load", "plain step ms", "step ms",
-        "break-even tokens", "tokens/step", "speedup [95 %]", "accounted", "valid", "verdict",
-    ]  # fmt: skip
-    for name in [*names, *(["modelled plain → step ms", "modelled speedup"] if model else [])]:
-        table.add_column(name, justify="left" if name == "workload" else "right", no_wrap=True)
-    for one in found:
-        table.add_row(*_cells(one), *_modelled_cells(one.modelled, model))
-    console.print(table)
+    beside = ("modelled plain → step ms", "modelled speedup") if model else ()
+    return Grid(
+        ("workload", "draft", "K", "temperature", "load", "plain step ms", "step ms",
+         "break-even tokens", "tokens/step", "speedup [95 %]", "accounted", "valid", "verdict",
+         *beside),
+        ([[*_cells(one), *_modelled_cells(one.modelled, model)] for one in found],),
+    )  # fmt: skip
+
+
+def points_notes(found: Sequence[Point]) -> Iterator[str]:
     for cost in step_costs(found):
-        console.print(
+        yield (
             f"{cost.draft or 'draft'}, {cost.level}: a plain step takes {cost.base_ms:.2f} ms, one "
-            f"with drafts {cost.verify_ms:.2f} + {cost.per_draft_ms:.2f} x K ms (measured).",
-            soft_wrap=True,
+            f"with drafts {cost.verify_ms:.2f} + {cost.per_draft_ms:.2f} x K ms (measured)."
         )
-    console.print(
+    yield (
         "Break-even = step gap with drafts / plain step gap: what a step must emit. Accounted = "
-        "tokens per step / break-even: what of the speedup these two explain.",
-        soft_wrap=True,
+        "tokens per step / break-even: what of the speedup these two explain."
     )
-    return "\n".join(line.rstrip() for line in sink.getvalue().splitlines()).strip("\n") + "\n"
 
 
 def _cells(one: Point) -> list[str]:

@@ -8,9 +8,12 @@ import click
 
 from bench.commands.auto import auto
 from bench.commands.aws import aws
+from bench.commands.compare import compare
 from bench.commands.explain import explain
 from bench.commands.overhead import overhead
+from bench.commands.publish import publish
 from bench.commands.report import report
+from bench.commands.schema import schema
 from bench.commands.shared import (
     EPILOG,
     both_urls,
@@ -107,7 +110,9 @@ def _urls(params: Mapping[str, Any]) -> Urls | None:
     return both_urls(params)
 
 
-for command in (report, overhead, sweep, steps, size, explain, auto, workloads, aws):
+for command in (
+    report, compare, publish, overhead, sweep, steps, size, schema, explain, auto, workloads, aws,
+):  # fmt: skip
     cli.add_command(command)
 
 

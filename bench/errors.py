@@ -13,6 +13,8 @@ EXIT_CODES = {
     7: "measured but invalid: the bench itself was the limit",
     8: "--aa: the plain engine is called different from itself",
     9: "--require-no-harm: a control is not shown to be unharmed",
+    10: "compare --require-not-slower: the second result is shown to be slower",
+    11: "publish: the store or CloudWatch cannot be reached, or refuses",
     130: "interrupted",
 }
 
@@ -47,3 +49,11 @@ class SelfDifferenceError(BenchError):
 
 class HarmError(BenchError):
     exit_code = 9
+
+
+class SlowerError(BenchError):
+    exit_code = 10
+
+
+class PublishError(BenchError):
+    exit_code = 11

@@ -18,7 +18,9 @@ COLUMNS = ("at_ns", "read", "tokens", "token_ids", "text", "choices")
 
 
 class Fact(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True
+    )
 
 
 class Event(Fact):

@@ -185,5 +185,12 @@ def check_plot(path: Path | None) -> None:
         return
     if path.suffix not in PLOT_SUFFIXES:
         raise UsageProblemError(f"--plot {path}: end the name in .png, .svg or .pdf.")
-    if not path.absolute().parent.is_dir():
-        raise UsageProblemError(f"--plot {path}: the folder {path.absolute().parent} is not there.")
+    check_place("--plot", path)
+
+
+def check_place(option: str, path: Path | None) -> None:
+    """Before the work, not after it."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise UsageProblemError(
+            f"{option} {path}: the folder {path.absolute().parent} is not there."
+        )

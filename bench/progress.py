@@ -5,7 +5,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from bench.experiment import Step
 
@@ -38,7 +46,15 @@ class Teller:
 @contextmanager
 def teller() -> Iterator[Teller]:
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    # How far, and nothing of how fast: who sees a median move is tempted to stop there.
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     # auto_refresh would redraw from a thread while a stream is being stamped.
     with Progress(*columns, console=console, auto_refresh=False) as progress:
         yield Teller(console, progress)

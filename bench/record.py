@@ -1,16 +1,14 @@
-"""What a run leaves behind: raw events and where they came from. No statistics here."""
+"""What a run leaves behind: raw events, and what was sent for them. No statistics here."""
 
-from typing import Any, Final, Literal
-
-from pydantic import Field
+from typing import Final, Literal
 
 from bench.events import Event, Events, Fact
+from bench.origin import Arm, Launched, Provenance
 from bench.settings import Settings
 from bench.validity import AnswerClass
 
-__all__ = ["Event", "Fact", "Settings"]
+__all__ = ["Arm", "Event", "Fact", "Launched", "Provenance", "Settings"]
 
-Arm = Literal["plain", "speculative", "direct", "gateway", "again"]
 Kind = Literal["speedup", "overhead", "aa"]
 SCHEMA_VERSION: Final = 4
 
@@ -22,6 +20,7 @@ class Speculation(Fact):
     drafted: int
     accepted: int
     per_step_accepted: tuple[int, ...] = ()
+    """Empty where the engine tells sums only, as `per_step_drafted`."""
     per_step_drafted: tuple[int, ...] = ()
 
 
@@ -30,8 +29,11 @@ class Reply(Fact):
     """HTTP status; 0 if no response head came."""
     events: Events
     reads: int
+    """Of the socket, of the whole exchange."""
     ended_ns: int
+    """When the exchange was over, since the request was written."""
     prompt_tokens: int | None = None
+    """By the stream's usage, as `completion_tokens`."""
     completion_tokens: int | None = None
     counted_by: Literal["token_ids", "usage"] | None = None
     """What told how many tokens came with each event; `None` if nothing did."""
@@ -65,20 +67,29 @@ class Measured(Fact):
 
     workload: str
     concurrency: int
+    """The level: 0 is the open loop of the settings' `arrivals`."""
     prompt: int
+    """The prompt's `index` in its workload."""
     repeat: int
+    """Of this prompt on this arm, from 0."""
     block: int
+    """The block's `number`."""
     arm: Arm
     started_ns: int
+    """When the request was written, by the clock that `Block` has too."""
     late_ms: float = 0.0
     """How long after the time that the schedule named it left; 0 in a closed loop."""
     client_lag_ms: float
     """The longest time in which our own event loop could stamp nothing, while this one ran."""
     reply: Reply
     valid: bool
+    """The format holds, by the task's own validator."""
     exact: bool
+    """The content is right too."""
     answer: AnswerClass
+    """`bench explain answers` says what each is."""
     reason: str | None = None
+    """What the validator found wrong."""
 
 
 class Counters(Fact):
@@ -99,6 +110,7 @@ class Block(Fact):
     workload: str
     concurrency: int
     number: int
+    """Its place among the workload's blocks at this level, from 0."""
     arm: Arm
     started_ns: int
     ended_ns: int
@@ -119,6 +131,7 @@ class Probe(Fact):
     arm: Arm
     repeat: int
     position: int
+    """Index of the first token that differs."""
     base_logprob: float | None
     other_logprob: float | None
     """`None`: not among the likeliest that the engine lists."""
@@ -130,55 +143,25 @@ class Prompt(Fact):
     workload: str
     index: int
     structured: bool
+    """False: a control."""
     token_ids: tuple[int, ...]
+    """As both arms got it."""
     phrasing: int
+    """Which of the workload's ways to ask."""
     answer: str
+    """The expected one."""
     temperature: float
     """Above 0 the answer is sampled, with the same seed on both arms: not comparable by token."""
-
-
-class Launched(Fact):
-    """How one arm's engine was started; `argv` is empty if it ran already at `url`."""
-
-    arm: Arm
-    url: str
-    model: str
-    argv: tuple[str, ...] = ()
-    env: dict[str, str] = Field(default_factory=dict)
-    ready_s: float | None = None
-    version: str | None = None
-    """What the engine answers at /version."""
-
-
-class Provenance(Fact):
-    date: str
-    commit: str | None
-    dirty: bool | None
-    command: tuple[str, ...]
-    """The bench's own command line."""
-    packages: dict[str, str]
-    python: str
-    platform: str
-    cpu: str
-    cores: int
-    memory_bytes: int
-    threads: str | None
-    others_cpu: float
-    """CPUs' worth of time that other processes took just before the first measured request."""
-    pair: dict[str, Any] | None
-    pair_sha256: str | None
-    engines: tuple[Launched, ...]
-    weights: dict[str, dict[str, str]]
-    """Per model, `target` and `draft`: sha256 of each weight file, where we started the engine."""
-    cost_ratio: str
 
 
 class Result(Fact):
     schema_version: Literal[4]
     kind: Kind
+    """speedup: plain against speculative; aa: plain against itself; overhead: with the gateway."""
     stopped: str | None
     """Why the run ended before its last request; `None` if it did not."""
     base: Arm
+    """What the other arm is set against."""
     other: Arm
     settings: Settings
     provenance: Provenance
@@ -186,6 +169,7 @@ class Result(Fact):
     requests: tuple[Measured, ...]
     blocks: tuple[Block, ...] = ()
     probes: tuple[Probe, ...] = ()
+    """Asked after the last block."""
 
     def cell(self, workload: str, concurrency: int) -> list[Measured]:
         return [

@@ -35,12 +35,15 @@ class UserFile(Fact):
 class Settings(Fact):
     workloads: tuple[str, ...]
     prompts: int
+    """Of each workload."""
     rounds: int
+    """A B B A blocks of each workload and level; each gives a prompt two repeats on each arm."""
     concurrency: tuple[int, ...]
     """Requests in flight, a level each; (0,) is the open loop of `arrivals`."""
     max_tokens: int
     seed: int
     guided: bool
+    """Answers that have a JSON schema were constrained to it."""
     warmup: int
     """Requests per arm and level that ran first and were thrown away.
 
@@ -51,6 +54,7 @@ class Settings(Fact):
     """Of all requests; `None`: each workload's own."""
     slo: Slo = Slo()
     profile: Profile = "bundled"
+    """Which prompts a workload's name stands for."""
     files: tuple[UserFile, ...] = ()
     stop_rule: Literal["fixed"] = "fixed"
     """The run ends after its `planned` requests, whatever they show."""

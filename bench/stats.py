@@ -123,6 +123,24 @@ def pooled_speedup(groups: Sequence[Paired], seed: int, resamples: int = RESAMPL
     return interval([data.prompts for data in groups], statistic, seed, resamples)
 
 
+def pooled_gain(
+    groups: Sequence[tuple[Paired, Paired]], seed: int, resamples: int = RESAMPLES
+) -> Estimate:
+    """The second's speedup over the first's, geometric mean over groups.
+
+    Both of a group have the same prompts in the same order; a resample draws a prompt for both.
+    """
+
+    def statistic(drawn: Sequence[Indices]) -> Floats:
+        logs = [
+            _log_ratio(after, index) - _log_ratio(before, index)
+            for (before, after), index in zip(groups, drawn, strict=True)
+        ]
+        return np.asarray(np.exp(np.mean(logs, axis=0)))
+
+    return interval([before.prompts for before, _ in groups], statistic, seed, resamples)
+
+
 def total_ratio(groups: Sequence[Paired], seed: int, resamples: int = RESAMPLES) -> Estimate:
     """Sum over all pairs of the base arm over the other's: long answers weigh more."""
     sums = [(np.nansum(data.base, axis=1), np.nansum(data.other, axis=1)) for data in groups]

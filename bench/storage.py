@@ -15,6 +15,10 @@ UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 NAME_CHARS = 80
 
 
+def safe_name(name: str) -> str:
+    return UNSAFE.sub("_", name)[:NAME_CHARS]
+
+
 def writable(folder: Path) -> Path:
     """Creates `folder`; called before the run so that a long one cannot end with nowhere to go."""
     try:
@@ -32,7 +36,7 @@ def writable(folder: Path) -> Path:
 def write(result: Result, folder: Path) -> Path:
     """A file of its own, whatever else is there; its name says where the run ended early."""
     stamp = datetime.fromisoformat(result.provenance.date).astimezone(UTC)
-    name = UNSAFE.sub("_", (result.provenance.pair or {}).get("name", "urls"))[:NAME_CHARS]
+    name = safe_name((result.provenance.pair or {}).get("name", "urls"))
     partial = "" if result.stopped is None else "-partial"
     with _new(folder, f"{result.kind}-{name}-{stamp:%Y%m%dT%H%M%SZ}{partial}") as sink:
         sink.write(result.model_dump_json())

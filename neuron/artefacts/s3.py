@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -15,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from neuron.artefacts.errors import AddressError, DamagedError, NotPublishedError
 from neuron.artefacts.manifest import Kind
-from neuron.artefacts.s3_errors import MISSING, code_of, said
+from neuron.artefacts.s3_errors import ARTEFACTS, MISSING, Service, code_of, said
 from neuron.artefacts.store import Progress, Stored, Transfer, id_in
 
 CONNECT_TIMEOUT_S = 5
@@ -41,7 +42,9 @@ CONFIG = Config(
 
 
 class S3Store:
-    def __init__(self, address: str, *, part_bytes: int = PART_BYTES) -> None:
+    def __init__(
+        self, address: str, *, part_bytes: int = PART_BYTES, service: Service = ARTEFACTS
+    ) -> None:
         """`s3://bucket/prefix`; where and as whom is boto3's to find out.
 
         Raises AddressError, or StoreError for a profile or region that is none.
@@ -50,6 +53,7 @@ class S3Store:
         if not bucket:
             raise AddressError(f"{address} names no bucket: give s3://bucket/prefix.")
         self._bucket = bucket
+        self._service = service
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._transfers = TransferConfig(
             multipart_threshold=part_bytes,
@@ -58,7 +62,7 @@ class S3Store:
             num_download_attempts=ATTEMPTS,
             preferred_transfer_client="classic",
         )
-        with said(self.address):
+        with self._said():
             # A session of its own: boto3's default one is shared and not safe to build clients in.
             self._client: Any = boto3.session.Session().client("s3", config=CONFIG)
 
@@ -71,14 +75,14 @@ class S3Store:
 
     def walk(self, prefix: str) -> Iterator[Stored]:
         pages = self._client.get_paginator("list_objects_v2")
-        with said(self.address):
+        with self._said():
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
                 for item in page.get("Contents", []):
                     key = str(item["Key"]).removeprefix(self._prefix)
                     yield Stored(key, int(item["Size"]), item["LastModified"])
 
     def read(self, key: str) -> bytes:
-        with said(self.address):
+        with self._said():
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
                 return bytes(answer["Body"].read())
@@ -88,7 +92,7 @@ class S3Store:
                 raise
 
     def create(self, key: str, data: bytes) -> bool:
-        with said(self.address):
+        with self._said():
             for attempt in range(1, ATTEMPTS + 1):
                 try:
                     self._put(key, data, IfNoneMatch="*")
@@ -103,13 +107,13 @@ class S3Store:
         return True
 
     def replace(self, key: str, data: bytes) -> None:
-        with said(self.address):
+        with self._said():
             self._put(key, data)
 
     def upload(self, transfers: Sequence[Transfer], progress: Progress) -> None:
         # The service checks each part against it before it keeps the part.
         extra = {"ChecksumAlgorithm": "SHA256"}
-        with said(self.address), self._manager() as manager:
+        with self._said(), self._manager() as manager:
             futures = [
                 manager.upload(
                     str(transfer.path),
@@ -124,7 +128,7 @@ class S3Store:
                 future.result()
 
     def download(self, transfers: Sequence[Transfer], progress: Progress) -> None:
-        with said(self.address), self._manager() as manager:
+        with self._said(), self._manager() as manager:
             futures = [
                 manager.download(
                     self._bucket,
@@ -147,7 +151,7 @@ class S3Store:
             )
 
     def delete(self, keys: Iterable[str]) -> None:
-        with said(self.address):
+        with self._said():
             for key in keys:
                 self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
 
@@ -155,7 +159,7 @@ class S3Store:
         return [self._key_of(upload) for upload in self._uploads(kind, older_than)]
 
     def abandon(self, kind: Kind, older_than: timedelta) -> None:
-        with said(self.address):
+        with self._said():
             for upload in self._uploads(kind, older_than):
                 self._client.abort_multipart_upload(
                     Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
@@ -168,7 +172,7 @@ class S3Store:
         limit = datetime.now(UTC) - older_than
         pages = self._client.get_paginator("list_multipart_uploads")
         below = f"{self._prefix}{kind}/"
-        with said(self.address):
+        with self._said():
             return [
                 upload
                 for page in pages.paginate(Bucket=self._bucket, Prefix=below)
@@ -176,12 +180,16 @@ class S3Store:
                 if upload["Initiated"] < limit and id_in(self._key_of(upload))
             ]
 
+    def _said(self) -> AbstractContextManager[None]:
+        return said(self.address, self._service)
+
     def _put(self, key: str, data: bytes, **more: str) -> None:
         self._client.put_object(
             Bucket=self._bucket,
             Key=self._prefix + key,
             Body=data,
             ChecksumAlgorithm="SHA256",
+            ContentType=mimetypes.guess_type(key)[0] or "application/octet-stream",
             **more,
         )
 

@@ -1,0 +1,1 @@
+"""Pictures for a report page, a kind per file."""
