@@ -19,7 +19,6 @@ from neuron.errors import SpecserveError
 from neuron.shapes import shape_of
 
 
-
 @dataclass(frozen=True)
 class Modelled:
     """neuron's cost model for the same pair and load, ms. Not measured."""
