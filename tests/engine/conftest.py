@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from neuron.launch import Endpoint, render
+from neuron.local.build import WEIGHTS
 from neuron.pair import Pair, load_pair
 from neuron.startup_check import check_engine
 
@@ -108,7 +109,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture(scope="session")
 def pair() -> Pair:
-    return load_pair("local")
+    """Without what makes the target slow, which changes no token: test_pair_quality.py."""
+    return load_pair("local").with_models(target=str(WEIGHTS / "target"))
 
 
 @pytest.fixture(scope="session")
