@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from deploy.monitoring.promql import quantile
+
 Unit = Literal["short", "s", "reqps", "percentunit", "bytes", "currencyUSD", "none"]
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 SCHEMA_VERSION = 38
@@ -19,6 +21,14 @@ class Query:
     expr: str
     legend: str = ""
     """Grafana's template: `{{pool}}`."""
+
+
+def percentiles(histogram: str, *shares: float) -> tuple[Query, ...]:
+    """By pool."""
+    return tuple(
+        Query(quantile(share, histogram, "pool"), f"p{round(share * 100)} {{{{pool}}}}")
+        for share in shares
+    )
 
 
 @dataclass(frozen=True)

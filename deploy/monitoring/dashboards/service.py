@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploy.monitoring.dashboards.fleet import ENGINES, REST
 from deploy.monitoring.names import BROKEN_OFF, REFUSED, specserve
-from deploy.monitoring.panels import Dashboard, Panel, Query, Row
+from deploy.monitoring.panels import Dashboard, Panel, Query, Row, percentiles
 from deploy.monitoring.promql import gauge, quantile, rate, ratio
 
 REQUESTS = specserve("requests_total")
@@ -95,19 +95,13 @@ DURATION = Row(
             "Time to first token",
             "From the engine being asked, streams only.",
             "s",
-            tuple(
-                Query(quantile(share, TTFT, "pool"), f"p{round(share * 100)} {{{{pool}}}}")
-                for share in (0.5, 0.95)
-            ),
+            percentiles(TTFT, 0.5, 0.95),
         ),
         Panel(
             "Time per output token",
             "Of whole streams, the first read left out.",
             "s",
-            tuple(
-                Query(quantile(share, TPOT, "pool"), f"p{round(share * 100)} {{{{pool}}}}")
-                for share in (0.5, 0.95)
-            ),
+            percentiles(TPOT, 0.5, 0.95),
         ),
         Panel(
             "Whole request, p95",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploy.monitoring.names import specserve, vllm
-from deploy.monitoring.panels import Dashboard, Panel, Query, Row
+from deploy.monitoring.panels import Dashboard, Panel, Query, Row, percentiles
 from deploy.monitoring.promql import mean, quantile, rate, ratio
 from deploy.monitoring.recorded import MODELLED_STEP, SPEEDUP, STEP_GAP, TOKENS_PER_STEP, TPOT
 
@@ -107,10 +107,7 @@ TIME = Row(
             "Step gap, p50 and p99",
             "What a client sees between two chunks.",
             "s",
-            tuple(
-                Query(quantile(share, STEP, "pool"), f"p{round(share * 100)} {{{{pool}}}}")
-                for share in (0.5, 0.99)
-            ),
+            percentiles(STEP, 0.5, 0.99),
         ),
         Panel(
             "The engines' own time",
