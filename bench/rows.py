@@ -1,6 +1,5 @@
 """The printed rows as JSON, with the settings and the provenance that they need beside them."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from bench.overhead import Overhead
 from bench.reconcile import Line
 from bench.record import Result
+from bench.strict_json import dumps
 from bench.summary import Row, Summary
 
 
@@ -37,4 +37,4 @@ def _dicts(facts: Iterable[Any]) -> list[dict[str, Any]]:
 
 def _document(result: Result, found: dict[str, Any]) -> str:
     head = result.model_dump(mode="json", include={"kind", "stopped", "settings", "provenance"})
-    return json.dumps(head | found, ensure_ascii=False)
+    return dumps(head | found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from io import StringIO
@@ -15,6 +15,7 @@ from bench.auto.outcome import LEARNT_AFTER, Outcome
 from bench.auto.timings import Timings
 from bench.report import WIDTH
 from bench.stats import Estimate
+from bench.strict_json import dumps
 
 
 def render(parts: Iterable[str | Table]) -> str:
@@ -43,7 +44,7 @@ def outcomes_json(timings: Timings, outcomes: Sequence[Outcome]) -> str:
         "provenance": timings.provenance,
         "replays": [asdict(outcome) for outcome in outcomes],
     }
-    return json.dumps(found, ensure_ascii=False)
+    return dumps(found)
 
 
 def title(outcome: Outcome) -> str:
@@ -92,6 +93,9 @@ def table(*columns: str) -> Table:
 
 
 def estimate(estimate: Estimate, digits: int) -> str:
+    """Without an interval where there is none."""
+    if math.isnan(estimate.low):
+        return f"{estimate.value:.{digits}f}"
     low, high = f"{estimate.low:.{digits}f}", f"{estimate.high:.{digits}f}"
     return f"{estimate.value:.{digits}f} [{low}, {high}]"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -23,6 +22,7 @@ from bench.options import check_plot, chosen_pair, pair_options, plot_option
 from bench.progress import teller
 from bench.setup import Setup
 from bench.storage import read
+from bench.strict_json import dumps
 
 open_share_option = click.option(
     "--open-share",
@@ -158,5 +158,5 @@ def live(ctx: click.Context, /, **_: object) -> None:
             run_live(pair, settings, tell.say, start=setup.start, watch_s=setup.watch_s)
         )
     click.echo(
-        json.dumps(live_json(found)) + "\n" if params["as_json"] else render_live(found), nl=False
+        dumps(live_json(found)) + "\n" if params["as_json"] else render_live(found), nl=False
     )

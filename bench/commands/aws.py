@@ -1,6 +1,5 @@
 """`bench aws`: the published experiment as a preset."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bench.progress import teller
 from bench.run import run_bench
 from bench.setup import Setup
 from bench.storage import writable
+from bench.strict_json import dumps
 from bench.summary import summarise
 
 
@@ -53,7 +53,7 @@ def aws(ctx: click.Context, /, **_: object) -> None:
     rows = case_rows(result, summary)
     if params["as_json"]:
         told = [{**asdict(one), "llmperf_ratio": one.llmperf_ratio} for one in rows]
-        click.echo(json.dumps(told))
+        click.echo(dumps(told))
     else:
         click.echo("\n".join((*render_aws(rows), *notes(result, summary))))
     judge(result, summary, {"require_faster": False, "require_no_harm": False})

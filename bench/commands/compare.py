@@ -1,6 +1,5 @@
 """`bench compare`: two stored results of the same prompts."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ from bench.compare_report import render_comparison
 from bench.errors import BenchError, SlowerError, UsageProblemError
 from bench.setup import Setup
 from bench.storage import read
+from bench.strict_json import dumps
 from bench.summary import STRUCTURED_ALL, summarise
 from bench.words import ratio
 
@@ -64,7 +64,7 @@ def compare(
         )
     if as_json:
         told = [{"what": what, "differs": text} for what, text in differ]
-        click.echo(json.dumps({**asdict(found), "differences": told}, ensure_ascii=False))
+        click.echo(dumps({**asdict(found), "differences": told}))
     else:
         click.echo(render_comparison((str(first), str(second)), found, differ), nl=False)
     for path, result, summary in zip(paths, results, summaries, strict=True):

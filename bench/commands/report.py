@@ -1,8 +1,6 @@
 """`bench report`: a stored result again."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from bench.rows import reconciled_json, summary_json
 from bench.settings import Slo
 from bench.setup import Setup
 from bench.storage import read
+from bench.strict_json import dumps
 from bench.summary import summarise
 from bench.sweep import INDEX, done, read_sweep
 
@@ -102,8 +101,7 @@ def _sweep(path: Path, params: Mapping[str, Any], setup: Setup) -> None:
     ]
     found = [point for one in measured for point in points_of(one.cell, one.result, one.summary)]
     if params["as_json"]:
-        costs = [asdict(one) for one in step_costs(found)]
-        click.echo(json.dumps({"points": [asdict(one) for one in found], "step_costs": costs}))
+        click.echo(dumps({"points": found, "step_costs": step_costs(found)}))
     else:
         click.echo(render_points(found), nl=False)
     if any(params[form] for form in FORMS):

@@ -1,6 +1,5 @@
 """`bench size`: how many prompts a claim needs, from a pilot run."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from bench.commands.shared import EPILOG
 from bench.errors import UsageProblemError
 from bench.sample_size import POWER, prompts_for, spread
 from bench.storage import read
+from bench.strict_json import dumps
 from bench.summary import summarise
 
 
@@ -47,7 +47,7 @@ def size(path: Path, speedup: float, power: float, as_json: bool) -> None:
         rows.append({"workload": row.workload, "level": level, **asdict(found),
                      "needed": needed})  # fmt: skip
     if as_json:
-        click.echo(json.dumps({"speedup": speedup, "power": power, "rows": rows}))
+        click.echo(dumps({"speedup": speedup, "power": power, "rows": rows}))
         return
     for one in rows:
         click.echo(

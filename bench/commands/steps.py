@@ -1,12 +1,12 @@
 """`bench steps`: what steps of a shape cost here, with random weights."""
 
-import json
 from dataclasses import asdict
 
 import click
 
 from bench.commands.shared import EPILOG
 from bench.step_costs import BYTES, StepCosts, measure_steps
+from bench.strict_json import dumps
 
 ACCEPTANCES = (0.5, 0.7, 0.8, 0.9, 0.95)
 
@@ -48,7 +48,7 @@ def steps(
     """  # fmt: skip
     found = measure_steps(target, draft, k=k, context=context, dtype=dtype, passes=passes)
     if as_json:
-        click.echo(json.dumps({"kind": "steps", **asdict(found)}))
+        click.echo(dumps({"kind": "steps", **asdict(found)}))
         return
     click.echo("\n".join(_lines(found)))
 

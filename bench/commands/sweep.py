@@ -1,8 +1,6 @@
 """`bench sweep`: drafts, K, temperatures and loads crossed, and where speculation pays."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -25,6 +23,7 @@ from bench.run import Urls
 from bench.settings import Arrivals, Settings
 from bench.setup import Setup
 from bench.storage import writable
+from bench.strict_json import dumps
 from bench.sweep import Axes, PairOf, Sweep, done, opened, run_sweep
 from neuron.pair import Pair, load_pair
 
@@ -99,8 +98,7 @@ def sweep(ctx: click.Context, /, **_: object) -> None:
     measured = done(found, folder)
     shown = points(measured, setup.limits)
     if params["as_json"]:
-        costs = [asdict(one) for one in step_costs(shown)]
-        click.echo(json.dumps({"points": [asdict(one) for one in shown], "step_costs": costs}))
+        click.echo(dumps({"points": shown, "step_costs": step_costs(shown)}))
     else:
         click.echo(render_points(shown), nl=False)
     invalid = [one for one in shown if one.verdict == "invalid"]

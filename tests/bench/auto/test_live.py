@@ -8,9 +8,10 @@ from collections import Counter
 import pytest
 
 from bench.auto.live import Heard, Live, LiveSettings, Mode, questions
-from bench.auto.live_report import live_rows, render_live
+from bench.auto.live_report import live_json, live_rows, render_live
 from bench.cli import run
 from bench.setup import Setup
+from bench.strict_json import dumps
 from bench.workloads import choose
 from server.usage import Pool
 from tests.bench.processes import InProcess
@@ -97,3 +98,13 @@ def test_the_table_is_of_compared_requests_and_pairs_them() -> None:
     assert sql.speculative_share == 1
     assert "sql" in render_live(live)
     assert "0.250 [0.250, 0.250]" in render_live(live)
+
+
+def test_one_request_has_a_ratio_and_no_interval() -> None:
+    told = [heard(0, "sql", mode, "plain", 100) for mode in ("auto", "on", "off")]
+    live = Live(
+        settings=SETTINGS, provenance=result("sql").provenance, heard=tuple(told), learnt={}
+    )
+    assert "nan" not in render_live(live)
+    (everything, _) = json.loads(dumps(live_json(live)))["rows"]
+    assert everything["auto_over_on"] == {"value": 1, "low": None, "high": None}
