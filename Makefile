@@ -20,7 +20,8 @@ check: $(STAMP)
 test-pools: $(STAMP)
 	.venv/bin/python -m pytest tests/engine/live_pools.py
 
-# What the Dockerfile's steps do, run as root in a scratch root, and newer versions of Kubernetes.
+# As root and with Debian's prometheus: the Dockerfile's steps in a scratch root, newer versions of Kubernetes,
+# each AWS call failing, dashboards and alerts on what a real Prometheus scraped.
 test-deploy: $(STAMP)
 	.venv/bin/python -m pytest tests/deploy/slow/live_*.py
 
