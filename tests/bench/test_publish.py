@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import httpx
@@ -49,7 +50,6 @@ def stored(found: Result, folder: Path) -> Path:
 @pytest.fixture
 def cloudwatch(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", server.url)
-    httpx.post(f"{server.url}/moto-api/reset").raise_for_status()
     made = boto3.session.Session().client("cloudwatch")
     yield made
     made.close()
@@ -99,9 +99,11 @@ def test_a_result_has_one_place_however_often_it_is_published(
 
 def test_figures_are_sent_once(cloudwatch: Client, client: Client) -> None:
     client.create_bucket(Bucket="figures")
-    assert [sent("figures", NAMESPACE).metrics for _ in range(2)] == [2, 0]
+    # moto keeps one account for all tests of a process.
+    namespace = "specserve/figures"
+    assert [sent("figures", namespace).metrics for _ in range(2)] == [2, 0]
     got = cloudwatch.get_metric_statistics(
-        Namespace=NAMESPACE,
+        Namespace=namespace,
         MetricName="Speedup",
         Dimensions=[{"Name": name, "Value": value} for name, value in WHERE],
         StartTime=NOW - timedelta(minutes=1),
@@ -191,11 +193,12 @@ def role(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Become]:
 
     def become(document: dict[str, Any]) -> None:
         iam = boto3.session.Session().client("iam", endpoint_url=server.url)
-        iam.create_user(UserName="bench")
+        user = f"bench-{uuid4().hex[:8]}"
+        iam.create_user(UserName=user)
         # moto takes an action's prefix from the signature, where CloudWatch is `monitoring`.
         text = json.dumps(document).replace("cloudwatch:Put", "monitoring:Put")
-        iam.put_user_policy(UserName="bench", PolicyName="it", PolicyDocument=text)
-        made = iam.create_access_key(UserName="bench")["AccessKey"]
+        iam.put_user_policy(UserName=user, PolicyName="it", PolicyDocument=text)
+        made = iam.create_access_key(UserName=user)["AccessKey"]
         iam.close()
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", made["AccessKeyId"])
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", made["SecretAccessKey"])

@@ -73,7 +73,8 @@ def test_the_operator_is_allowed_what_is_called_and_nothing_else(account: Accoun
         ("drain", name, "--apply"),
         ("down", name, "--apply"),
     ):
-        assert account.run(*command).exit_code == 0
+        done = account.run(*command)
+        assert done.exit_code == 0, done.output
         calls.update(account.aws.calls)
     needed = {action for call in calls for action in ACTIONS.get(call, [f"ec2:{call}"])}
     allowed: set[str] = set()

@@ -99,6 +99,26 @@ async def test_the_start_up_check_is_a_real_generation(engine: Engine) -> None:
         await check_engine(upstream, MODEL)
 
 
+async def test_a_named_call_is_whole_and_said_to_be_valid(client: openai.AsyncOpenAI) -> None:
+    """Its grammar ends after one call of few words, whatever a weak model would rather write."""
+    parameters = {
+        "type": "object",
+        "properties": {"unit": {"type": "string", "enum": ["celsius", "fahrenheit"]}},
+        "required": ["unit"],
+        "additionalProperties": False,
+    }
+    tool: Any = {"type": "function", "function": {"name": "set_unit", "parameters": parameters}}
+    choice: Any = {"type": "function", "function": {"name": "set_unit"}}
+    asked: Any = {"model": MODEL, "messages": messages("tool_call"), "temperature": 0}
+    whole = await client.chat.completions.create(
+        **asked, tools=[tool], tool_choice=choice, max_tokens=60
+    )
+    assert whole.model_extra is not None
+    assert whole.model_extra["specserve"] == {"structured": "valid"}
+    calls: Any = whole.choices[0].message.tool_calls
+    assert json.loads(calls[0].function.arguments)["unit"] in ("celsius", "fahrenheit")
+
+
 async def test_a_required_call_that_is_cut_off_is_told_in_plain_words(
     client: openai.AsyncOpenAI,
 ) -> None:
@@ -107,14 +127,11 @@ async def test_a_required_call_that_is_cut_off_is_told_in_plain_words(
     tools: Any = [dict(tool) for tool in example.tools]
     asked: Any = {
         "model": MODEL,
-        "messages": [dict(message) for message in example.messages],
+        "messages": messages("tool_call"),
         "tools": tools,
         "tool_choice": "required",
         "temperature": 0,
     }
-    whole = await client.chat.completions.create(**asked, max_tokens=300)
-    assert whole.model_extra is not None
-    assert whole.model_extra["specserve"] == {"structured": "valid"}
     with pytest.raises(openai.BadRequestError) as raised:
         await client.chat.completions.create(**asked, max_tokens=8)
     assert (raised.value.code, raised.value.param) == ("output_cut_off", "max_tokens")
