@@ -8,6 +8,7 @@ import click
 
 from bench.commands.auto import auto
 from bench.commands.aws import aws
+from bench.commands.capacity import capacity_command
 from bench.commands.compare import compare
 from bench.commands.explain import explain
 from bench.commands.overhead import overhead
@@ -111,7 +112,8 @@ def _urls(params: Mapping[str, Any]) -> Urls | None:
 
 
 for command in (
-    report, compare, publish, overhead, sweep, steps, size, schema, explain, auto, workloads, aws,
+    report, compare, publish, overhead, capacity_command, sweep, steps, size, schema, explain, auto,
+    workloads, aws,
 ):  # fmt: skip
     cli.add_command(command)
 

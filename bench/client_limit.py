@@ -31,15 +31,20 @@ def limited(
 ) -> Iterator[str]:
     """Reasons, of one arm's blocks and requests at one workload and level."""
     cpu, stalled = _mean(blocks, "client_cpu"), _mean(blocks, "client_stalled")
-    if cpu >= limits.cpu:
-        yield f"the bench's own thread used {cpu:.0%} of a core"
-    if stalled >= limits.stalled:
-        yield f"the bench could stamp nothing in {stalled:.0%} of the time"
+    yield from exceeded(cpu, stalled, limits)
     if arrivals is None or not requests:
         return
     late, gap = statistics.median(one.late_ms for one in requests), 1e3 / arrivals.rate
     if late >= limits.late * gap:
         yield f"half of the requests left {late:.1f} ms late or more, at a mean gap of {gap:.1f} ms"
+
+
+def exceeded(cpu: float, stalled: float, limits: ClientLimits = CLIENT_LIMITS) -> Iterator[str]:
+    """Reasons, of what the thread that stamps took and for how long it stood still."""
+    if cpu >= limits.cpu:
+        yield f"the bench's own thread used {cpu:.0%} of a core"
+    if stalled >= limits.stalled:
+        yield f"the bench could stamp nothing in {stalled:.0%} of the time"
 
 
 def _mean(blocks: Sequence[Block], field: str) -> float:

@@ -93,6 +93,9 @@ def framed(event: str) -> bytes:
 class FakePeer:
     sock: socket.socket
     received: bytes = b""
+    closes: bool = False
+    """Its client asked for no other answer on this connection."""
+    over: bool = False
     unsent: bytearray = field(default_factory=bytearray)
 
     def send(self, data: bytes) -> bool:
@@ -116,6 +119,7 @@ class FakePeer:
             if len(rest) < length:
                 return
             self.received = rest[length:]
+            self.closes = b"connection: close" in head.lower()
             yield head.split(b" ", 2)[1].decode(), rest[:length]
 
     def _send(self, data: bytes | bytearray) -> int:
@@ -172,6 +176,9 @@ class FakePacedEngine:
             return
         if not stream.done:
             heapq.heappush(self._due, (due + stream.step_s, number, stream))
+        elif stream.peer.closes:
+            stream.peer.over = True
+            self._end(stream.peer)
 
     def _look(self, timeout_s: float | None) -> None:
         for fd, events in self._epoll.poll(timeout_s):
@@ -182,6 +189,9 @@ class FakePacedEngine:
             try:
                 if events & select.EPOLLOUT and peer.flush():
                     self._epoll.modify(fd, select.EPOLLIN)
+                    if peer.over:
+                        self._end(peer)
+                        continue
                 if events & ~select.EPOLLOUT:
                     self._read(peer)
             except ConnectionError:
@@ -208,16 +218,18 @@ class FakePacedEngine:
             peer.send(answer(MODELS))
         elif not path.startswith("/v1/"):
             peer.send(answer({}))
-        elif path == "/v1/completions":
-            peer.send(answer(CHECKED))
         elif not (request := json.loads(body)).get("stream"):
-            peer.send(answer(WHOLE))
+            peer.send(answer(CHECKED if path == "/v1/completions" else WHOLE))
         else:
             peer.send(HEAD)
             self._opened += 1
             step_s = request["seed"] / 1e3 if "seed" in request else self._step_s
             stream = FakeStream(peer, request["max_tokens"], step_s)
             heapq.heappush(self._due, (time.monotonic() + step_s, self._opened, stream))
+
+    def _end(self, peer: FakePeer) -> None:
+        if not peer.unsent:
+            self._drop(peer)
 
     def _drop(self, peer: FakePeer) -> None:
         del self._peers[peer.sock.fileno()]

@@ -72,7 +72,7 @@ class Bench:
         """The direct figures first. Raises EngineFailedError and UsageProblemError."""
         with log_folder() as folder:
             async with self._child(
-                "fake engine", _fake_engine, "/health", self.cores.load, folder
+                "fake engine", fake_engine, "/health", self.cores.load, folder
             ) as (engine, _):
                 found = [await self._measured("direct", "", engine, None)]
                 for one in contestants:
@@ -152,7 +152,7 @@ class Bench:
     async def _load(self, url: str, kind: str, **options: float) -> dict[str, Any]:
         flags = [f"--{name.replace('_', '-')}={value:g}" for name, value in options.items()]
         argv = (
-            *_pinned(self.cores.load), sys.executable, "-m", "bench.gateway.load", url, kind, *flags
+            *pinned(self.cores.load), sys.executable, "-m", "bench.gateway.load", url, kind, *flags
         )  # fmt: skip
         process = await asyncio.create_subprocess_exec(
             *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
@@ -177,14 +177,14 @@ class Bench:
         url = f"http://127.0.0.1:{port}"
         log = folder / f"{name.replace(' ', '-')}.log"
         async with ready_child(
-            name, (*_pinned(core), *argv(port)), f"{url}{ready}", log, READY_S
+            name, (*pinned(core), *argv(port)), f"{url}{ready}", log, READY_S
         ) as pid:
             yield url, pid
 
 
-def _pinned(core: int) -> tuple[str, ...]:
+def pinned(core: int) -> tuple[str, ...]:
     return ("taskset", "--cpu-list", str(core))
 
 
-def _fake_engine(port: int) -> tuple[str, ...]:
+def fake_engine(port: int) -> tuple[str, ...]:
     return (sys.executable, "-m", "bench.gateway.fake_engine", "--port", str(port))
