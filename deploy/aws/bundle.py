@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from deploy import ports
 from deploy.aws.errors import SettingsError
 from neuron.cost.parameters import shipped
 from neuron.pair import Pair
@@ -22,8 +23,6 @@ SYSTEMD = Path(__file__).parent.parent / "systemd"
 SCRIPTS = ("prepare-disk", "pull-image")
 FIRST_BOOT = SYSTEMD / "first-boot.sh"
 
-ENGINE_PORT = 8100
-METRICS_PORT = 9090
 DRAIN_TIMEOUT_S = 600
 """As long as the gateway's longest answer; the gateway's unit waits a minute more."""
 CORES_PER_CHIP = 4
@@ -127,6 +126,7 @@ def files(settings: HostSettings) -> dict[str, tuple[str, int]]:
                 "GATEWAY_IMAGE": settings.choice.gateway_image,
                 "LOG_GROUP": settings.log_group,
                 "DEVICES": " ".join(settings.devices()),
+                "MONITOR_PORT": str(ports.NEURON_MONITOR),
             }
         ),
         "units": "".join(f"{unit}\n" for unit in enabled),
@@ -183,7 +183,7 @@ def _engine(pair: Pair, index: int) -> str:
     first = index * degree
     return _env(
         {
-            "PORT": str(ENGINE_PORT + index),
+            "PORT": str(ports.HOST_ENGINE + index),
             "NEURON_RT_VISIBLE_CORES": f"{first}-{first + degree - 1}",
         }
     )
@@ -202,9 +202,9 @@ def _gateway(settings: HostSettings) -> str:
     pair = settings.pair
     top: dict[str, object] = {
         "host": "127.0.0.1" if settings.choice.keys_secret is None else "0.0.0.0",  # noqa: S104
-        "port": 8000,
+        "port": ports.GATEWAY,
         "metrics_host": "0.0.0.0",  # noqa: S104 - the security group says who reaches it
-        "metrics_port": METRICS_PORT,
+        "metrics_port": ports.GATEWAY_METRICS,
         "drain_timeout": float(DRAIN_TIMEOUT_S),
         "max_in_flight": settings.engines * pair.max_num_seqs,
     }
@@ -215,7 +215,7 @@ def _gateway(settings: HostSettings) -> str:
         {
             "name": f"{pool}-{index}",
             "pool": pool,
-            "url": f"http://127.0.0.1:{ENGINE_PORT + index}",
+            "url": f"http://127.0.0.1:{ports.HOST_ENGINE + index}",
             "stack": pair.stack,
             "plugin": pair.plugin,
             "sampling": pair.sampling,

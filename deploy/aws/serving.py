@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+from deploy import ports
 from deploy.aws.bundle import DRAIN_TIMEOUT_S
 from deploy.aws.clients import SETTLING_S, Clients, Clock
 from deploy.aws.errors import NotDoneError
@@ -15,7 +16,7 @@ Say = Callable[[str], None]
 
 PROBE = (
     "curl --silent --show-error --fail --max-time 10 --output /dev/null "
-    "http://127.0.0.1:8000/health/ready && exit 0\n"
+    f"http://127.0.0.1:{ports.GATEWAY}/health/ready && exit 0\n"
     "systemctl list-units --all --plain --no-legend --no-pager 'specserve-*' | "
     """awk '{print $1 " " $3 "/" $4}'\n"""
     "exit 1\n"

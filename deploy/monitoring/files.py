@@ -11,6 +11,7 @@ from deploy.monitoring.dashboards import DASHBOARDS
 from deploy.monitoring.objectives import Objectives
 from deploy.monitoring.recorded import always
 from deploy.monitoring.rules import Record, groups, to_yaml
+from deploy.monitoring.scrape import config
 
 FOLDER = Path(__file__).parent
 DOCS = "docs"
@@ -31,4 +32,9 @@ def rendered() -> dict[Path, str]:
         + "\n"
         for one in DASHBOARDS
     }
-    return {**dashboards, FOLDER / "prometheus" / "rules.yml": to_yaml(rule_groups(Objectives()))}
+    prometheus = FOLDER / "prometheus"
+    return {
+        **dashboards,
+        prometheus / "rules.yml": to_yaml(rule_groups(Objectives())),
+        prometheus / "prometheus.yml": config(),
+    }
