@@ -6,13 +6,17 @@ import sys
 from datetime import datetime
 
 import click
+from click.core import ParameterSource
 
 from deploy.monitoring.files import DOCS, rendered, rule_groups
 from deploy.monitoring.objectives import Objectives
 from deploy.monitoring.rules import to_yaml
 from deploy.monitoring.site import site
+from neuron.artefacts.store import Store
+from neuron.commands.common import store_option
 from neuron.errors import SpecserveError
-from neuron.pair import load_pair
+from neuron.pair import Pair, load_pair
+from neuron.render.start import UNMEASURED_S, budget, overdue_s
 
 KEPT = Objectives()
 
@@ -37,7 +41,8 @@ def write() -> None:
 @click.option("--ttft", default=KEPT.ttft_s, show_default=True, help="Promised, in seconds.")
 @click.option("--tpot", default=KEPT.tpot_s, show_default=True, help="Promised, in seconds.")
 @click.option("--share", default=KEPT.share, show_default=True, help="Of requests that keep them.")
-@click.option("--start", default=KEPT.start_s, show_default=True, help="Seconds to be ready.")
+@click.option("--start", type=click.FloatRange(min=0), help="Seconds an engine may take to start.")
+@store_option(required=False)
 @click.option("--as", "as_", type=click.Choice(["prometheus", "helm"]), default="prometheus")
 @click.option("--docs-url", default=DOCS, show_default=True, help="Where the runbook is read.")
 def rules(
@@ -47,22 +52,35 @@ def rules(
     ttft: float,
     tpot: float,
     share: float,
-    start: float,
+    start: float | None,
+    store: Store | None,
     as_: str,
     docs_url: str,
 ) -> None:
     """Rules for one deployment, on stdout: a rule file, or values for the Helm chart.
 
-    PAIR adds what its steps should take and its chips cost.
+    PAIR adds what its steps should take and its chips cost. With --store an engine may take as long
+    to start as `neuron render PAIR --store` gives it; without, what that gives an unmeasured one.
     """
-    if pair is None and (price is not None or block_end is not None):
-        raise click.UsageError("--price and --block-end are of the instance of a PAIR: name it.")
-    constants = () if pair is None else site(load_pair(pair), price=price, block_end=block_end)
-    objectives = Objectives(ttft_s=ttft, tpot_s=tpot, share=share, start_s=start)
+    asked = click.get_current_context().get_parameter_source("store")
+    of_pair = price is not None or block_end is not None or asked is ParameterSource.COMMANDLINE
+    if pair is None and of_pair:
+        raise click.UsageError("--price, --block-end and --store are of a PAIR: name it.")
+    chosen = None if pair is None else load_pair(pair)
+    constants = () if chosen is None else site(chosen, price=price, block_end=block_end)
+    start_s = start if start is not None else start_of(chosen, store)
+    objectives = Objectives(ttft_s=ttft, tpot_s=tpot, share=share, overdue_s=overdue_s(start_s))
     document = rule_groups(objectives, constants, docs_url)
     if as_ == "helm":
         document = {"monitoring": {"prometheusRule": True, **document}}
     click.echo(to_yaml(document), nl=False)
+
+
+def start_of(pair: Pair | None, store: Store | None) -> float:
+    """What the slower of its two pools may take: seconds."""
+    if pair is None:
+        return UNMEASURED_S["nxdi"]
+    return max(budget(pair, plain=plain, store=store).seconds for plain in (False, True))
 
 
 def run() -> None:

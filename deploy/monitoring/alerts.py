@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from deploy.monitoring import burn
 from deploy.monitoring.names import neuron, specserve
 from deploy.monitoring.objectives import Objectives
@@ -109,7 +111,7 @@ def _engines(objectives: Objectives) -> tuple[Alert, ...]:
     changed = f'max by (replica) (changes({state}{{state="ready"}}[30m]))'
     restarted = f"max by (replica) (increase({specserve('engine_restarts_total')}[30m]))"
     absent = gauge(state, "replica", where='state=~"starting|restarting"', how="max")
-    minutes = round(objectives.start_s / 60)
+    minutes = math.ceil(objectives.overdue_s / 60)
     errors = (
         f"sum by (instance_id, runtime_tag, error_type) "
         f'(increase({neuron("execution_errors_total")}{{error_type!="transient"}}[10m])) > 0'
@@ -143,8 +145,9 @@ def _engines(objectives: Objectives) -> tuple[Alert, ...]:
             f"{minutes}m",
             "page",
             "Engine {{ $labels.replica }} does not become ready.",
-            f"An engine with its artefact is ready within {minutes} minutes: it is missing, made "
-            "for something else, or being compiled.",
+            f"An engine with its artefact is back within {minutes} minutes, the last streams of "
+            "the one before included: its artefact is missing, made for something else, or being "
+            "compiled.",
         ),
         Alert(
             "SpecserveDeviceErrors",

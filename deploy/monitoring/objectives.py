@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neuron.errors import PairError
+from neuron.render.start import UNMEASURED_S, overdue_s
 from server.metrics import REQUEST_SECONDS, TOKEN_SECONDS
 
 
@@ -16,8 +17,8 @@ class Objectives:
     tpot_s: float = 0.05
     share: float = 0.99
     """Of requests that must keep each of the two."""
-    start_s: float = 900.0
-    """An engine with its artefact is ready within it."""
+    overdue_s: float = overdue_s(UNMEASURED_S["nxdi"])
+    """How long a gateway may miss an engine that has its artefact."""
 
     def __post_init__(self) -> None:
         for option, value, bounds in (

@@ -9,10 +9,10 @@ from deploy import ports
 from deploy.monitoring.rules import to_yaml
 
 HEAD = f"""\
-# Written by `python -m deploy.monitoring write`: a copy of it gets your hosts. On Kubernetes the chart's
-# ServiceMonitor does this; AWS's DaemonSet neuron-monitor exports on {ports.NEURON_MONITOR_DAEMONSET} there.
-# A gateway with keys and without --metrics-port: authorization: {{credentials_file: ...}}, an admin's.
-# Engines on a host of docs/ec2.md listen on its loopback: only a Prometheus on the host reaches them.
+# Written by `python -m deploy.monitoring write`: a copy of it gets your hosts. On Kubernetes the
+# chart's ServiceMonitor does this, and AWS's DaemonSet exports on {ports.NEURON_MONITOR_DAEMONSET}.
+# A gateway with keys and no --metrics-port: authorization: {{credentials_file: ...}}, an admin's.
+# Engines of docs/ec2.md listen on loopback: only a Prometheus on the host reaches them.
 """
 JOBS: Mapping[str, int] = {
     "specserve-gateway": ports.GATEWAY_METRICS,

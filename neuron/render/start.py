@@ -16,6 +16,8 @@ LEAST_S = 300
 UNMEASURED_S = {"cpu": 600, "nxdi": 1800, "vllm-neuron": 17100}
 """cpu: the gateway's own limit. nxdi: an artefact is loaded, 60 probes of 30 s. vllm-neuron: it may
 compile as it starts, for which AWS's manifests allow 570 probes of 30 s."""
+DRAIN_S = 620
+"""The chart's engine.drainSeconds: gateways miss an engine from when its pod begins to end."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,15 @@ def budget(pair: Pair, *, plain: bool, store: Store | None) -> Budget:
         f"{MARGIN:g} times the {load_s:.0f} s that artefact {manifest.id[:12]} took{machine}, "
         f"{LEAST_S} s at least",
     )
+
+
+def overdue_s(start_s: float) -> float:
+    """How long gateways may miss an engine that may take `start_s` to start.
+
+    Earlier, each rollout with a long stream would look like an engine that cannot start; later,
+    Kubernetes has given up on one start already. The pulls of a new node are not in it.
+    """
+    return DRAIN_S + start_s
 
 
 def newest(store: Store, pair: Pair, *, plain: bool) -> Manifest | None:

@@ -1,4 +1,4 @@
-"""Each port is one number in deploy/ports.py: whoever listens, lets in, scrapes or explains has it."""
+"""Each port is one number in deploy/ports.py, for whoever listens, lets in, scrapes or explains."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+import yaml
 
 from deploy.monitoring.alerts import alerts
 from deploy.monitoring.dashboards import DASHBOARDS
@@ -29,10 +30,12 @@ from deploy.monitoring.rules import to_yaml
 from deploy.monitoring.site import site
 from neuron.local.corpus import held_out
 from neuron.pair import load_pair
+from tests.deploy.chart import given, of_kind
 from tests.deploy.expressions import dashboard_queries, selectors
 from tests.deploy.slow.drawing import draw
 from tests.deploy.slow.fake_neuron_monitor import fake_neuron_monitor
 from tests.deploy.slow.prometheus import Prometheus, prometheus, tool
+from tests.deploy.test_rules import DEPLOYED, said
 from tests.engine.conftest import Engine, pair, spec_engine
 from tests.server.key_examples import bearer, entry
 from tests.server.test_command import Served, server
@@ -51,6 +54,15 @@ TASKS = ("json_record", "sql", "count_repeat", "prose")
 def test_promtool_finds_no_fault_in_the_rules() -> None:
     subprocess.run([tool("promtool"), "check", "rules", RULES / "rules.yml"], check=True)
     subprocess.run([tool("promtool"), "check", "config", RULES / "prometheus.yml"], check=True)
+
+
+def test_promtool_finds_no_fault_in_what_the_chart_applies(tmp_path: Path) -> None:
+    """The `spec` of a PrometheusRule is a rule file."""
+    values = given("qwen2.5-72b-tp32", **said(*DEPLOYED, "--as", "helm"))
+    (rule,) = of_kind(values, "PrometheusRule").values()
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump(rule["spec"]))
+    subprocess.run([tool("promtool"), "check", "rules", file], check=True)
 
 
 @pytest.mark.parametrize("path", sorted((RULES / "tests").iterdir()), ids=lambda path: path.stem)
