@@ -37,7 +37,7 @@ def patience_s(*options: str) -> float:
 
 def longest_absence_s(values: dict[str, Any]) -> float:
     """Of an engine that is replaced: its pod drains to the end, then its successor just starts."""
-    absences = []
+    absences: list[float] = []
     for one in of_kind(values, "StatefulSet").values():
         (container,) = one["spec"]["template"]["spec"]["containers"]
         probe = container["startupProbe"]
