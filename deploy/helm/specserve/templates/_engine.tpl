@@ -36,17 +36,21 @@ claims:
 {{- end }}
 {{- end -}}
 
+{{- /* /nvme is of one image: what another SDK compiled for the same pair has the same folder. */ -}}
 {{- define "specserve.engine.mounts" -}}
 - {name: pair, mountPath: /etc/specserve, readOnly: true}
 - {name: disk, mountPath: /models, subPath: models}
-- {name: disk, mountPath: /nvme, subPath: nvme}
+- {name: disk, mountPath: /nvme, subPath: {{ printf "nvme/%s" (include "specserve.image" (dict "root" .root "of" .engine.stack) | sha256sum | trunc 12) }}}
 - {name: tmp, mountPath: /tmp}
 - {name: shm, mountPath: /dev/shm}
 {{- end -}}
 
+{{- /* A pair is in its pod's annotation: a pod of an old version that starts again has the old one. */ -}}
 {{- define "specserve.engine.volumes" -}}
 - name: pair
-  configMap: {name: {{ .config }}}
+  downwardAPI:
+    items:
+      - {path: pair.toml, fieldRef: {fieldPath: "metadata.annotations['specserve/pair']"}}
 - name: disk
 {{- if and .engine.device .root.Values.engine.hostPath }}
   hostPath: {path: {{ .root.Values.engine.hostPath }}, type: DirectoryOrCreate}
