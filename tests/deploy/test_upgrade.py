@@ -113,6 +113,25 @@ def test_another_image_of_the_gateway_changes_the_gateway_alone() -> None:
     }
 
 
+def test_speculation_can_be_turned_off_without_an_engine_that_rolls() -> None:
+    old = given(PAIR)
+    new = merged(old, {"gateway": {"config": {"speculation": {"default": "off"}}}})
+    assert changed(old, new) == {
+        "ConfigMap/qwen-gateway/data/gateway.toml",
+        "Deployment/qwen-gateway/spec/template/metadata/annotations/specserve/config",
+    }
+
+
+def test_a_rollback_runs_no_hook() -> None:
+    """Helm runs those of pre-rollback then, and compiling is none of them."""
+    hooks = {
+        hook
+        for one in rendered(given(PAIR, compile={"enabled": True}))
+        for hook in one["metadata"].get("annotations", {}).get("helm.sh/hook", "").split(",")
+    }
+    assert hooks == {"", "pre-install", "pre-upgrade"}
+
+
 def test_one_gateway_more_comes_before_an_old_one_goes() -> None:
     strategy = of_kind(given(PAIR), "Deployment")["qwen-gateway"]["spec"]["strategy"]
     assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
