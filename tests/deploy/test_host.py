@@ -80,6 +80,18 @@ def test_other_settings_under_the_same_name_are_refused(account: Account, names:
     assert len(account.instances(name)) == 1
 
 
+def test_a_new_version_takes_the_block_of_one_that_is_down_and_the_old_one_comes_back(
+    account: Account, names: Names
+) -> None:
+    name, other = names(), (*LAUNCH, "--keys-secret", "api-keys")
+    account.buy(name)
+    for version in (LAUNCH, other, LAUNCH):
+        assert account.run("launch", name, *version).exit_code == 0
+        assert len(account.instances(name)) == 1
+        assert account.run("down", name, "--apply").exit_code == 0
+    assert account.instances(name) == account.objects(name) == []
+
+
 def test_a_host_that_is_not_ready_in_time_is_left_and_waited_for_again(
     account: Account, names: Names
 ) -> None:
