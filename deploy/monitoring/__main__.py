@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from datetime import datetime
+from datetime import UTC, datetime
 
 import click
 from click.core import ParameterSource
@@ -13,15 +12,15 @@ from deploy.monitoring.objectives import Objectives
 from deploy.monitoring.rules import to_yaml
 from deploy.monitoring.site import site
 from neuron.artefacts.store import Store
+from neuron.cli import OneSentenceGroup
 from neuron.commands.common import store_option
-from neuron.errors import SpecserveError
 from neuron.pair import Pair, load_pair
 from neuron.render.start import UNMEASURED_S, budget, overdue_s
 
 KEPT = Objectives()
 
 
-@click.group()
+@click.group(cls=OneSentenceGroup)
 def main() -> None:
     """Dashboards and rules of specserve."""
 
@@ -68,6 +67,8 @@ def rules(
         raise click.UsageError("--price, --block-end and --store are of a PAIR: name it.")
     chosen = None if pair is None else load_pair(pair)
     constants = () if chosen is None else site(chosen, price=price, block_end=block_end)
+    if block_end is not None and block_end < datetime.now(UTC):
+        click.echo(f"A block that ended at {block_end} has alerts that never fire.", err=True)
     start_s = start if start is not None else start_of(chosen, store)
     objectives = Objectives(ttft_s=ttft, tpot_s=tpot, share=share, overdue_s=overdue_s(start_s))
     document = rule_groups(objectives, constants, docs_url)
@@ -83,13 +84,5 @@ def start_of(pair: Pair | None, store: Store | None) -> float:
     return max(budget(pair, plain=plain, store=store).seconds for plain in (False, True))
 
 
-def run() -> None:
-    try:
-        main()
-    except SpecserveError as error:
-        click.echo(str(error), err=True)
-        sys.exit(error.exit_code)
-
-
 if __name__ == "__main__":
-    run()
+    main(prog_name="python -m deploy.monitoring")

@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
-from deploy.aws.bundle import DRAIN_TIMEOUT_S, Choice, HostSettings, archive, files
+from deploy.aws.bundle import DRAIN_TIMEOUT_S, Choice, HostSettings, archive, files, sha256
+from deploy.aws.cli import main
 from deploy.aws.errors import SettingsError
 from neuron.pair import load_pair
 from server.settings import load_settings
@@ -89,6 +91,29 @@ def test_weights_come_before_the_artefact_that_is_keyed_by_them() -> None:
         "--store s3://bucket/neuron",
         "neuron artefacts pull /etc/specserve/pair.toml --store s3://bucket/neuron",
     ]
+
+
+def bundled(out: Path) -> Result:
+    options = ["--region", "us-east-2", "--bucket", "bucket", "--log-group", "/specserve/specserve"]
+    options += ["--engine-image", IMAGES[0], "--gateway-image", IMAGES[1], "--out", str(out)]
+    command = ["bundle", "day", "--pair", "qwen3-32b-tp4", *options]
+    return CliRunner().invoke(main, command, catch_exceptions=False)
+
+
+def test_a_bundle_is_what_a_launch_would_give(tmp_path: Path) -> None:
+    done = bundled(tmp_path / "day.tar.gz")
+    assert done.exit_code == 0
+    written = (tmp_path / "day.tar.gz").read_bytes()
+    assert written == archive(SMALL)
+    assert done.stdout.split()[0] == sha256(written)
+
+
+def test_a_bundle_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    done = bundled(tmp_path / "nowhere" / "day.tar.gz")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"Error: {tmp_path}/nowhere/day.tar.gz cannot be written: No such file or directory.\n"
+    )
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -18,7 +18,6 @@ from deploy.monitoring.names import gateway_families, neuron, specserve, vllm
 from deploy.monitoring.objectives import Objectives
 from deploy.monitoring.panels import COLUMNS, Dashboard
 from deploy.monitoring.rules import Alert
-from neuron.errors import PairError
 from server.engine_metrics import ENGINE_METRICS
 from server.metrics import REQUEST_SECONDS, TOKEN_SECONDS
 from tests.deploy.expressions import Named, all_expressions, families, grouped, records, selectors
@@ -191,8 +190,18 @@ def test_rules_of_a_pair_hold_its_price_its_model_and_the_end_of_its_block() -> 
     ],
 )
 def test_what_cannot_be_said_is_refused_in_a_sentence(options: list[str], told: str) -> None:
-    with pytest.raises(PairError, match=told):
-        CliRunner().invoke(main, ["rules", *options], catch_exceptions=False)
+    answer = CliRunner().invoke(main, ["rules", *options], catch_exceptions=False)
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert answer.stderr.startswith("Error: ")
+    assert told in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_a_block_that_is_over_is_told() -> None:
+    over = ["qwen3-32b-tp4", "--block-end", "2020-01-01T00:00:00Z"]
+    answer = CliRunner().invoke(main, ["rules", *over], catch_exceptions=False)
+    assert answer.exit_code == 0
+    assert "alerts that never fire" in answer.stderr
 
 
 def test_a_price_without_a_pair_is_bad_usage() -> None:

@@ -10,6 +10,7 @@ import click
 from deploy.aws.bundle import Choice, HostSettings, archive, files, sha256
 from deploy.aws.commands.host_options import host_options
 from deploy.aws.commands.shared import EXIT_CODES, json_option, name_argument, show
+from deploy.aws.errors import DeployError
 
 
 @click.command(epilog=EXIT_CODES)
@@ -32,6 +33,9 @@ def bundle(
     """Write what `launch` would put on a host, for a stack that starts its own. Offline."""
     settings = HostSettings(name, choice, region, bucket, log_group, drain_at)
     content = archive(settings)
-    out.write_bytes(content)
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise DeployError(f"{out} cannot be written: {error.strerror}.") from error
     digest, paths = sha256(content), sorted(files(settings))
     show(as_json, {"out": str(out), "sha256": digest, "files": paths}, [f"{digest}  {out}"])
