@@ -36,7 +36,12 @@ def write() -> None:
 @main.command()
 @click.argument("pair", required=False)
 @click.option("--price", type=click.FloatRange(min=0), help="$/h of one instance.")
-@click.option("--block-end", type=datetime.fromisoformat, help="Of a Capacity Block, with zone.")
+@click.option(
+    "--block-end",
+    type=datetime.fromisoformat,
+    metavar="2026-12-01T11:30:00Z",
+    help="Of a Capacity Block, with zone.",
+)
 @click.option("--ttft", default=KEPT.ttft_s, show_default=True, help="Promised, in seconds.")
 @click.option("--tpot", default=KEPT.tpot_s, show_default=True, help="Promised, in seconds.")
 @click.option("--share", default=KEPT.share, show_default=True, help="Of requests that keep them.")

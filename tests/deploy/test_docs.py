@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pytest
-
-from neuron.cli import main as neuron
-from server.cli import main as server
 from tests.deploy.chart import CHART, loaded
 from tests.deploy.dockerfile import ROOT, stages
-from tests.deploy.test_pods import parse
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text()
 (VALUES,) = loaded((CHART / "values.yaml").read_text())
@@ -53,17 +47,3 @@ def test_the_page_names_every_target() -> None:
     for stage in stages().values():
         image, _, digest = stage.base.partition("@")
         assert not digest or image.partition(":")[2] in PAGE or "0.24" in image
-
-
-def commands() -> list[str]:
-    text = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)).replace("\\\n", " ")
-    lines = [part.strip() for line in text.splitlines() for part in line.split("&&")]
-    bare = [line.partition(" #")[0].partition(" >")[0] for line in lines]
-    return [line for line in bare if line.startswith(("neuron ", "server "))]
-
-
-@pytest.mark.parametrize("line", commands())
-def test_every_command_of_the_page_is_one(line: str, tmp_path: object) -> None:
-    program, *words = shlex.split(line.replace("s3://BUCKET/neuron", str(tmp_path)))
-    # An IAM policy is for S3 alone, and is only parsed here.
-    parse({"neuron": neuron, "server": server}[program], words)
