@@ -39,7 +39,7 @@ def blocks(page: str) -> list[str]:
 
 
 def commands() -> list[tuple[str, str]]:
-    """Of blocks, without comments and what is redirected; not whole ones, with `…`, and no --help."""
+    """Of blocks, without comments and redirections; none with `…`, and no --help."""
     found = []
     for page in PAGES:
         lines = [line for block in blocks(page) for line in block.splitlines()]
