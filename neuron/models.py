@@ -17,12 +17,22 @@ KNOWN_MODELS: Mapping[str, str] = MappingProxyType(
     {f"qwen2.5-{size}": f"Qwen/Qwen2.5-{size.upper()}-Instruct" for size in QWEN25_SIZES}
     | {f"qwen3-{size}": f"Qwen/Qwen3-{size.upper()}" for size in QWEN3_SIZES}
 )
+HUB_IDS: Mapping[str, str] = MappingProxyType(
+    {Path(hub_id).name: hub_id for hub_id in KNOWN_MODELS.values()}
+)
 BUNDLED_PREFIX = "bundled:"
 WEIGHT_PATTERNS = ("*.safetensors", "*.bin")
 WHAT_WORKS = (
     "What works now is the bundled pair, without --target and --draft: `bench --pair local`, "
     "`server --pair local` or `neuron launch local`"
 )
+
+
+def store_name(folder: Path) -> str:
+    """Of a model's weights in a store: a known model's hub id, as a pull from the hub names it, or
+    the folder's own name.
+    """
+    return HUB_IDS.get(folder.name, folder.name)
 
 
 def hub_cache() -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 from deploy import ports
 from deploy.aws.errors import SettingsError
 from neuron.cost.parameters import shipped
+from neuron.models import store_name
 from neuron.pair import Pair
 
 SYSTEMD = Path(__file__).parent.parent / "systemd"
@@ -194,7 +195,10 @@ def _pull(settings: HostSettings) -> Iterator[str]:
     store = f" --store s3://{settings.bucket}/neuron\n"
     yield "set -eu\n"
     for model in filter(None, (settings.pair.draft, settings.pair.target)):
-        yield shlex.join(["neuron", "weights", "pull", Path(model).name, "--to", model]) + store
+        yield (
+            shlex.join(["neuron", "weights", "pull", store_name(Path(model)), "--to", model])
+            + store
+        )
     yield f"neuron artefacts pull /etc/specserve/pair.toml{store}"
 
 

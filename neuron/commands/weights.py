@@ -28,7 +28,7 @@ from neuron.commands.common import (
 from neuron.commands.exit_codes import EXIT_CODES
 from neuron.commands.rows import held_row, held_text, manifest_row
 from neuron.errors import ModelNotFoundError
-from neuron.models import KNOWN_MODELS, locate
+from neuron.models import KNOWN_MODELS, locate, store_name
 
 
 @click.group(epilog=EXIT_CODES)
@@ -48,13 +48,18 @@ def list_command(store: Store, as_json: bool) -> None:
 @weights.command(epilog=EXIT_CODES)
 @click.argument("model")
 @store_option(to_read=False)
-@click.option("--name", help="The name to keep it under; the folder's, if not given.")
+@click.option("--name", help="In the store; else a known model's hub id, or the folder's name.")
 @click.option("--repair", is_flag=True, help="Upload every file again, over what is there.")
 @json_option
 def push(model: str, store: Store, name: str | None, repair: bool, as_json: bool) -> None:
     """Publish MODEL, a known name, a folder or a hub id on this machine."""
     folder = _folder_of(model)
     manifest = _described(folder, name or KNOWN_MODELS.get(model.lower()))
+    if name not in (None, manifest.name):
+        raise click.UsageError(
+            f"By its manifest {folder} is {manifest.name!r}, and weights have one name: leave out "
+            "--name."
+        )
     with bar("Uploading", manifest.size) as progress:
         done = publish(store, folder, manifest, repair=repair, progress=progress)
     row = {**manifest_row(done.manifest), "created": done.created, "moved": done.moved}
@@ -115,7 +120,7 @@ def _described(folder: Path, name: str | None) -> manifests.Manifest:
         there = manifests.read(folder)
     except NotPublishedError:
         say(f"Hashing {folder}")
-        made = manifests.describe(folder, "weights", name or folder.name)
+        made = manifests.describe(folder, "weights", name or store_name(folder))
         # Says so at once where the folder is no model.
         model_digest(made.files)
         return made

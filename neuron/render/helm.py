@@ -11,7 +11,7 @@ import yaml
 from neuron.artefacts.store import Store
 from neuron.check.run import check
 from neuron.errors import PairError
-from neuron.models import BUNDLED_PREFIX, KNOWN_MODELS
+from neuron.models import BUNDLED_PREFIX, store_name
 from neuron.pair import Pair
 from neuron.render.nodes import Share, share_of
 from neuron.render.start import Budget, budget
@@ -21,7 +21,6 @@ IMAGES = ("cpu", "nxdi", "vllm-neuron")
 MOUNTS = {"target": "/models/", "draft": "/models/", "artefacts": "/nvme/"}
 """Where the chart mounts the node's disk: what a pair names must lie there."""
 CPU_ENGINE = {"cpu": "2", "memory": "6Gi"}
-HUB_IDS = {Path(hub_id).name: hub_id for hub_id in KNOWN_MODELS.values()}
 
 
 @dataclass(frozen=True)
@@ -115,9 +114,7 @@ def _weights(pair: Pair, *, plain: bool) -> list[dict[str, str]]:
     """What to pull from the store, under the name that it was pushed by."""
     refs = [pair.target, *([] if plain or pair.draft is None else [pair.draft])]
     folders = [Path(ref) for ref in refs if not ref.startswith(BUNDLED_PREFIX)]
-    return [
-        {"name": HUB_IDS.get(folder.name, folder.name), "to": str(folder)} for folder in folders
-    ]
+    return [{"name": store_name(folder), "to": str(folder)} for folder in folders]
 
 
 def _deployable(pair: Pair) -> Pair:

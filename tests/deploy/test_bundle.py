@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import shutil
 import subprocess
 import tarfile
@@ -19,6 +20,7 @@ from deploy.aws.bundle import DRAIN_TIMEOUT_S, Choice, HostSettings, archive, fi
 from deploy.aws.cli import main
 from deploy.aws.errors import SettingsError
 from neuron.pair import load_pair
+from neuron.render.helm import engines
 from server.settings import load_settings
 
 DIGEST = "sha256:" + "a" * 64
@@ -87,10 +89,19 @@ def test_weights_come_before_the_artefact_that_is_keyed_by_them() -> None:
     assert pulls[1:] == [
         "neuron weights pull Qwen2.5-0.5B-Instruct-v152064 "
         "--to /models/Qwen2.5-0.5B-Instruct-v152064 --store s3://bucket/neuron",
-        "neuron weights pull Qwen2.5-72B-Instruct --to /models/Qwen2.5-72B-Instruct "
+        "neuron weights pull Qwen/Qwen2.5-72B-Instruct --to /models/Qwen2.5-72B-Instruct "
         "--store s3://bucket/neuron",
         "neuron artefacts pull /etc/specserve/pair.toml --store s3://bucket/neuron",
     ]
+
+
+@pytest.mark.parametrize("settings", [HALF, SMALL], ids=["72b", "32b"])
+def test_a_host_asks_for_weights_by_the_names_that_a_pod_does(settings: HostSettings) -> None:
+    """One store serves both."""
+    (speculative, _) = engines(settings.pair)
+    pulls = text(settings, "/etc/specserve/pull.sh").splitlines()[1:-1]
+    asked = {shlex.split(line)[3] for line in pulls}
+    assert asked == {one["name"] for one in speculative.values()["weights"]}
 
 
 def bundled(out: Path) -> Result:

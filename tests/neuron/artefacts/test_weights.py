@@ -23,6 +23,7 @@ from neuron.artefacts.verify import verify
 from neuron.artefacts.wanted import content_of
 from neuron.cli import main
 from neuron.errors import ModelNotFoundError
+from neuron.models import store_name
 from tests.neuron.artefacts.examples import contents
 
 MODEL = {"config.json": b'{"vocab_size": 9}', "model.safetensors": b"w" * 200_000}
@@ -54,6 +55,22 @@ def test_weights_go_to_s3_and_come_back_with_one_digest(bucket: str, tmp_path: P
     assert row["model"] == content_of(folder) == content_of(target)
     assert json.loads(run("list", *store, "--json").stdout)[0]["model"] == row["model"]
     assert "verified, nothing moved" in run("pull", row["id"], "--to", str(target), *store).stdout
+
+
+def test_a_known_models_folder_has_the_hubs_name_wherever_it_came_from(tmp_path: Path) -> None:
+    """Who pulls for an engine asks by it."""
+    folder, store = write_model(tmp_path / "Qwen3-32B"), ("--store", str(tmp_path / "store"))
+    row = json.loads(run("push", str(folder), *store, "--json").stdout)
+    assert row["name"] == store_name(folder) == "Qwen/Qwen3-32B"
+    assert run("pull", "qwen3-32b", "--to", str(tmp_path / "m"), *store).exit_code == 0
+
+
+def test_another_name_than_the_manifests_is_refused(tmp_path: Path, pulled: Path) -> None:
+    store = ("--store", str(tmp_path / "other"))
+    done = run("push", str(pulled), "--name", "n", *store)
+    assert done.exit_code == 2
+    assert f"By its manifest {pulled} is 'm'" in done.stderr
+    assert run("push", str(pulled), "--name", "m", *store).exit_code == 0
 
 
 @pytest.fixture
