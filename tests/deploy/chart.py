@@ -87,6 +87,17 @@ def loaded(documents: str) -> list[dict[str, Any]]:
     return [one for one in found if one is not None]
 
 
+def gateway_file(values: Mapping[str, Any]) -> str:
+    """What a gateway's pod reads as gateway.toml, through its own annotation."""
+    template = of_kind(values, "Deployment")[f"{RELEASE}-gateway"]["spec"]["template"]
+    (volume,) = (one for one in template["spec"]["volumes"] if one["name"] == "config")
+    (item,) = volume["downwardAPI"]["items"]
+    assert item["path"] == "gateway.toml"
+    assert item["fieldRef"]["fieldPath"] == "metadata.annotations['specserve/config']"
+    told: str = template["metadata"]["annotations"]["specserve/config"]
+    return told
+
+
 def of_kind(values: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
     """By name."""
     return {one["metadata"]["name"]: one for one in manifests(values) if one["kind"] == kind}

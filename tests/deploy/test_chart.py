@@ -112,8 +112,5 @@ def _selectors(one: Mapping[str, Any]) -> Iterator[dict[str, str]]:
 
 def _needed(pod: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "ServiceAccount", pod["serviceAccountName"]
-    for volume in pod["volumes"]:
-        if "configMap" in volume:
-            yield "ConfigMap", volume["configMap"]["name"]
     for claim in pod.get("resourceClaims", []):
         yield "ResourceClaimTemplate", claim["resourceClaimTemplateName"]

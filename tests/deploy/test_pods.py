@@ -14,7 +14,7 @@ from neuron.cli import main
 from neuron.pair import load_pair
 from server.config.plans import plan_all
 from server.settings import Settings, load_settings
-from tests.deploy.chart import GIVEN, NAMESPACE, given, manifests, merged, of_kind
+from tests.deploy.chart import GIVEN, NAMESPACE, gateway_file, given, manifests, merged, of_kind
 from tests.deploy.test_chart import CASES, DRA, LOCAL, PLUGIN, every_case
 
 STOP_S = 60
@@ -38,7 +38,7 @@ def engines(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def settings(values: dict[str, Any], folder: Path) -> Settings:
     """What the gateway makes of its file. Its keys are in a Secret that is not there."""
     file = folder / "gateway.toml"
-    file.write_text(of_kind(values, "ConfigMap")["qwen-gateway"]["data"]["gateway.toml"])
+    file.write_text(gateway_file(values))
     return load_settings({}, {}, file)
 
 

@@ -14,7 +14,7 @@ import yaml
 from deploy import ports
 from deploy.aws.bundle import files
 from deploy.monitoring.files import FOLDER
-from tests.deploy.chart import manifests, of_kind
+from tests.deploy.chart import gateway_file, manifests, of_kind
 from tests.deploy.dockerfile import ROOT, stages
 from tests.deploy.test_bundle import HALF, runs
 from tests.deploy.test_chart import DRA, every_case
@@ -87,7 +87,7 @@ def test_the_sample_of_prometheus_asks_where_a_host_listens() -> None:
 
 @every_case
 def test_the_chart_listens_and_lets_in_on_the_same(values: dict[str, Any]) -> None:
-    config = tomllib.loads(of_kind(values, "ConfigMap")["qwen-gateway"]["data"]["gateway.toml"])
+    config = tomllib.loads(gateway_file(values))
     assert (config["port"], config["metrics_port"]) == (ports.GATEWAY, ports.GATEWAY_METRICS)
     assert {one["url"].rpartition(":")[2] for one in config["replicas"]} == {str(ports.POD_ENGINE)}
     opened = {port for one in manifests(values) for port in container_ports(one)}

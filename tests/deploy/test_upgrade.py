@@ -87,7 +87,7 @@ def test_artefacts_of_two_images_lie_apart_on_a_node_and_weights_do_not() -> Non
 
 
 def test_another_pair_rolls_its_engines_and_is_nowhere_but_in_their_pods() -> None:
-    """A pod of the old version that starts again has the old pair: no ConfigMap has the new one."""
+    """A pod of the old version that starts again has the old pair."""
     old, new = given(PAIR), given(PAIR)
     pair = load_pair(PAIR).model_copy(update={"num_draft_tokens": 3})
     new["engines"][0]["pair"] = pair.to_toml()
@@ -105,6 +105,11 @@ def test_another_pair_rolls_its_engines_and_is_nowhere_but_in_their_pods() -> No
     }
 
 
+def test_no_file_is_shared_by_an_old_and_a_new_pod() -> None:
+    """A ConfigMap would be: an old pod that starts again would read what it may not know."""
+    assert of_kind(given(PAIR, compile={"enabled": True}), "ConfigMap") == {}
+
+
 def test_another_image_of_the_gateway_changes_the_gateway_alone() -> None:
     old = given(PAIR)
     new = merged(old, {"images": {"gateway": f"registry.example/gateway@{OTHER}"}})
@@ -117,7 +122,6 @@ def test_speculation_can_be_turned_off_without_an_engine_that_rolls() -> None:
     old = given(PAIR)
     new = merged(old, {"gateway": {"config": {"speculation": {"default": "off"}}}})
     assert changed(old, new) == {
-        "ConfigMap/qwen-gateway/data/gateway.toml",
         "Deployment/qwen-gateway/spec/template/metadata/annotations/specserve/config",
     }
 
