@@ -9,14 +9,19 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
+from deploy import ports
 from deploy.aws.cli import main as ec2
 from deploy.monitoring.__main__ import main as monitoring
 from neuron.cli import main as neuron
 from server.cli import main as server
+from tests.deploy.chart import manifests
 from tests.deploy.conftest import IMAGES
 from tests.deploy.dockerfile import ROOT
 from tests.deploy.test_bundle import runs
+from tests.deploy.test_chart import PLUGIN
+from tests.deploy.test_cloudformation import TEMPLATE, Loader
 from tests.deploy.test_pods import parse
 
 PAGES = ("deploy.md", "ec2.md", "watching.md", "runbook.md", "cost.md")
@@ -85,3 +90,23 @@ def test_what_compiles_by_hand_has_the_devices_and_disks_of_the_engine() -> None
     assert "$DEVICES" in command
     inside = shlex.split(command.partition("$ENGINE_IMAGE")[2].replace("s3://BUCKET/neuron", "/"))
     parse(neuron, inside)
+
+
+def test_the_stack_is_given_what_it_asks_for_and_nothing_else() -> None:
+    lines = [line for block in blocks("ec2.md") for line in block.splitlines()]
+    (shown,) = (line for line in lines if "cloudformation deploy" in line)
+    given = {word.partition("=")[0] for word in shown.split() if "=" in word}
+    parameters = yaml.load(TEMPLATE.read_text(), Loader)["Parameters"]  # noqa: S506 - it is safe
+    needed = {name for name, one in parameters.items() if "Default" not in one}
+    assert needed <= given <= parameters.keys()
+
+
+@pytest.mark.parametrize("page", ["deploy.md", "runbook.md"])
+def test_what_kubectl_is_asked_for_is_in_the_chart(page: str) -> None:
+    found = {(one["kind"].lower(), one["metadata"]["name"]): one for one in manifests(PLUGIN)}
+    asked = set(re.findall(r"\b(deployment|service|statefulset)/(qwen[\w-]*)", text(page)))
+    accounts = re.findall(r"--service-account (\S+)", text(page))
+    assert asked
+    assert asked | {("serviceaccount", name) for name in accounts} <= found.keys()
+    port = found["service", "qwen-gateway"]["spec"]["ports"][0]["port"]
+    assert f"service/qwen-gateway {ports.GATEWAY}:{port}" in text(page)

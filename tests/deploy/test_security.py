@@ -145,7 +145,9 @@ class TestRights:
         assert whole == {"ssmmessages", "ec2messages"}
         assert statements(STACK)["Objects"]["Resource"] == {"Fn::Sub": "${Bucket.Arn}/neuron/*"}
 
-    @pytest.mark.parametrize(("who", "role"), [("engine pods", "reader"), ("the compile Job", "publisher")])  # fmt: skip # noqa: E501
+    @pytest.mark.parametrize(
+        ("who", "role"), [("engine pods", "reader"), ("the compile Job", "publisher")]
+    )
     def test_of_pods(self, who: str, role: Role) -> None:
         told = self.told(who) | self.told("engine pods")
         statements = policy("s3://bucket/prefix", role)["Statement"]
@@ -208,7 +210,10 @@ class TestPods:
         assert OPEN["out, from each"][0] == "443, 53"
         for name, one in of_kind(values, "NetworkPolicy").items():
             assert "Egress" in one["spec"]["policyTypes"]
-            allowed = [(sorted({port["port"] for port in rule["ports"]}), rule.get("to")) for rule in one["spec"]["egress"]]  # fmt: skip # noqa: E501
+            allowed = [
+                (sorted({port["port"] for port in rule["ports"]}), rule.get("to"))
+                for rule in one["spec"]["egress"]
+            ]
             everyones = [([53], None), ([443], None), ([80], [{"ipBlock": {"cidr": AGENT}}])]
             assert allowed[:3] == everyones
             engines = [([ports.POD_ENGINE], [{"podSelector": {"matchLabels": SELECTS}}])]
