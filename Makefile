@@ -21,7 +21,7 @@ test-pools: $(STAMP)
 	.venv/bin/python -m pytest tests/engine/live_pools.py
 
 # As root and with Debian's prometheus: the Dockerfile's steps in a scratch root, newer versions of Kubernetes,
-# each AWS call failing, dashboards and alerts on what a real Prometheus scraped.
+# each AWS call failing, gateways rolled forth and back, dashboards and alerts on what a real Prometheus scraped.
 test-deploy: $(STAMP)
 	.venv/bin/python -m pytest tests/deploy/slow/live_*.py
 
