@@ -8,9 +8,12 @@ import json
 import re
 import tarfile
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
+from click.testing import CliRunner
 
+from deploy.monitoring.__main__ import main as monitoring
 from tests.deploy.conftest import LAUNCH, Account
 from tests.deploy.fake_aws import Fault
 
@@ -120,6 +123,16 @@ def test_drain_and_status(account: Account, names: Names) -> None:
     assert status["ready"] is False
     assert status["obstacle"] == "gateway.service inactive/dead"
     assert status["block"]["terminates_at"] == "2026-11-25T11:00:00+00:00"
+
+
+def test_the_end_that_status_says_is_one_that_alerts_are_made_with(
+    account: Account, names: Names
+) -> None:
+    name = names()
+    account.buy(name)
+    end = json.loads(account.run("status", name, "--json").stdout)["block"]["end"]
+    answer = CliRunner().invoke(monitoring, ["rules", "qwen3-32b-tp4", "--block-end", end])
+    assert f"vector({datetime.fromisoformat(end).timestamp():.0f})" in answer.stdout
 
 
 def test_down_drains_first_and_leaves_nothing_but_the_block(account: Account, names: Names) -> None:
