@@ -13,7 +13,7 @@ TRIALS = 400
 def verdicts(true: float, noise: float, rounds: int) -> dict[str, float]:
     rng = np.random.default_rng(5)
     found = [
-        ratio(true * np.exp(rng.normal(0, noise, rounds)), np.ones(rounds)).verdict
+        ratio(list(true * np.exp(rng.normal(0, noise, rounds))), [1.0] * rounds).verdict
         for _ in range(TRIALS)
     ]
     return {word: found.count(word) / TRIALS for word in ("agrees", "differs", "too noisy")}
