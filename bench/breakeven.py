@@ -170,7 +170,8 @@ def points_notes(found: Sequence[Point]) -> Iterator[str]:
         guided = ", guided" if cost.guided else ""
         yield (
             f"{cost.draft or 'draft'}, {cost.level}{guided}: a plain step takes "
-            f"{cost.base_ms:.2f} ms, one with drafts {cost.verify_ms:.2f} + {cost.per_draft_ms:.2f} x K ms (measured)."
+            f"{cost.base_ms:.2f} ms, one with drafts {cost.verify_ms:.2f} + "
+            f"{cost.per_draft_ms:.2f} x K ms (measured)."
         )
     yield (
         "Break-even = step gap with drafts / plain step gap: what a step must emit. Accounted = "
