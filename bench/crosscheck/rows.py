@@ -52,7 +52,7 @@ class Row:
 
 
 def rows(found: CrossCheck) -> list[Row]:
-    """Ours against ours first. Raises UnusableError where a figure is 0 or has no samples."""
+    """Ours against ours first. Raises UnusableError where a figure has no samples."""
     return [*_again(found), *(row for one in found.programs for row in _of(found, one))]
 
 
@@ -90,8 +90,6 @@ def _row(
     own: tuple[Defined, Figure] | None = None,
 ) -> Row:
     theirs = _printed(found, program, name)
-    if min(theirs) <= 0:
-        raise UnusableError(f"{program.name} printed {name} = {min(theirs):g}: no ratio of that.")
     ours = _around(found, figure)
     return Row(
         program.name, name, geometric(theirs), geometric(ours),

@@ -138,8 +138,10 @@ def test_our_own_broken_request_ends_it(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_zero_has_no_ratio(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(Replay("one", {"median_itl_ms": 0.0}).program) == 5
-    assert "one printed ITL median = 0: no ratio of that" in capsys.readouterr().err
+    assert call(Replay("one", {"median_itl_ms": 0.0}).program, more=["--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    (row,) = (one for one in rows if (one["program"], one["figure"]) == ("one", "ITL median"))
+    assert (row["verdict"], row["theirs"], row["ratio"]["value"]) == ("no ratio", 0, None)
 
 
 def test_without_guidellm_it_says_where_to_get_it(capsys: pytest.CaptureFixture[str]) -> None:
