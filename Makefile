@@ -2,10 +2,11 @@ PYTHON ?= python3.11
 STAMP := .venv/.installed
 PLUGIN_STAMP := .venv-nxdi/.installed
 PEERS_STAMP := .venv-peers/.installed
+CROSSCHECK_STAMP := .venv-crosscheck/.installed
 PINS := requirements/torch.txt requirements/dev.txt
 
 .PHONY: install demo test test-pools check clean install-nxdi-plugin test-nxdi-plugin \
-	bench-gateway install-peers soak test-deploy
+	bench-gateway install-peers bench-crosscheck install-crosscheck soak test-deploy
 
 demo: $(STAMP)
 	.venv/bin/python -m bench.demo
@@ -53,9 +54,23 @@ $(PEERS_STAMP): requirements/peers.txt
 		--require-hashes -r requirements/peers.txt
 	touch $@
 
+# Our client beside vLLM's own benchmark and guidellm, on the bundled pair's engine; about five minutes.
+bench-crosscheck: $(STAMP) $(CROSSCHECK_STAMP)
+	.venv/bin/python -m bench.crosscheck $(ARGS)
+
+install-crosscheck: $(CROSSCHECK_STAMP)
+
+$(CROSSCHECK_STAMP): requirements/torch.txt requirements/crosscheck.txt
+	$(PYTHON) -m venv --clear .venv-crosscheck
+	for list in torch crosscheck; do \
+		.venv-crosscheck/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+			--require-hashes -r requirements/$$list.txt || exit 1; \
+	done
+	touch $@
+
 # Twenty minutes of clients that come and go and an engine that dies: does anything stay?
 soak: $(STAMP)
 	.venv/bin/python -m bench.gateway.soak --minutes $(or $(MINUTES),20)
 
 clean:
-	rm -rf .venv .venv-nxdi .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-nxdi .venv-peers .venv-crosscheck build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

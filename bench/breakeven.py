@@ -34,6 +34,8 @@ class Point:
     draft: str | None
     k: int | None
     temperature: float | None
+    guided: bool
+    """Its answers were constrained, where the workload has a schema."""
     level: str
     workload: str
     structured: bool
@@ -64,6 +66,7 @@ class StepCost:
 
     draft: str | None
     level: str
+    guided: bool
     base_ms: float
     """One step of the target alone."""
     verify_ms: float
@@ -92,6 +95,7 @@ def _point(cell: Cell, result: Result, row: Row) -> Point:
         draft=cell.draft,
         k=cell.k,
         temperature=cell.settings.temperature,
+        guided=cell.settings.guided,
         level=cell.settings.level(row.concurrency),
         workload=row.workload,
         structured=row.structured,
@@ -132,17 +136,17 @@ def modelled(result: Result, row: Row) -> Modelled | None:
 
 def step_costs(found: Sequence[Point]) -> Iterator[StepCost]:
     """Where at least two K were measured, and the client was no limit."""
-    for draft, level in dict.fromkeys((one.draft, one.level) for one in found):
+    for key in dict.fromkeys((one.draft, one.level, one.guided) for one in found):
         mine = [
             one
             for one in found
-            if (one.draft, one.level) == (draft, level) and one.k and one.verdict != "invalid"
+            if (one.draft, one.level, one.guided) == key and one.k and one.verdict != "invalid"
         ]
         if len({one.k for one in mine}) < 2:
             continue
         slope, start = np.polyfit([one.k or 0 for one in mine], [one.step_ms for one in mine], 1)
         base = float(np.median([one.plain_step_ms for one in mine]))
-        yield StepCost(draft, level, base, float(start), float(slope))
+        yield StepCost(*key, base, float(start), float(slope))
 
 
 def render_points(found: Sequence[Point]) -> str:
@@ -154,7 +158,7 @@ def points_grid(found: Sequence[Point]) -> Grid:
     model = any(one.modelled for one in found)
     beside = ("modelled plain → step ms", "modelled speedup") if model else ()
     return Grid(
-        ("workload", "draft", "K", "temperature", "load", "plain step ms", "step ms",
+        ("workload", "draft", "K", "temperature", "guided", "load", "plain step ms", "step ms",
          "break-even tokens", "tokens/step", "speedup [95 %]", "accounted", "valid", "verdict",
          *beside),
         ([[*_cells(one), *_modelled_cells(one.modelled, model)] for one in found],),
@@ -163,9 +167,11 @@ def points_grid(found: Sequence[Point]) -> Grid:
 
 def points_notes(found: Sequence[Point]) -> Iterator[str]:
     for cost in step_costs(found):
+        guided = ", guided" if cost.guided else ""
         yield (
-            f"{cost.draft or 'draft'}, {cost.level}: a plain step takes {cost.base_ms:.2f} ms, one "
-            f"with drafts {cost.verify_ms:.2f} + {cost.per_draft_ms:.2f} x K ms (measured)."
+            f"{cost.draft or 'draft'}, {cost.level}{guided}: a plain step takes "
+            f"{cost.base_ms:.2f} ms, one with drafts {cost.verify_ms:.2f} + "
+            f"{cost.per_draft_ms:.2f} x K ms (measured)."
         )
     yield (
         "Break-even = step gap with drafts / plain step gap: what a step must emit. Accounted = "
@@ -179,6 +185,7 @@ def _cells(one: Point) -> list[str]:
         (one.draft or "").rpartition("/")[2],
         "" if one.k is None else str(one.k),
         "own" if one.temperature is None else f"{one.temperature:g}",
+        "yes" if one.guided else "no",
         one.level,
         f"{one.plain_step_ms:.1f}",
         f"{one.step_ms:.1f}",

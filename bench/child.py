@@ -7,13 +7,13 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import httpx
 
-from bench.errors import EngineFailedError
+from bench.errors import EngineFailedError, UnusableError
 from neuron.errors import LaunchError
 from server import keeper
 
@@ -60,6 +60,35 @@ async def ready_child(
         yield process.pid
     finally:
         await _stop(process)
+
+
+async def finished_child(
+    name: str, argv: Sequence[str], log: Path, timeout_s: float, env: Mapping[str, str]
+) -> None:
+    """Runs a program that ends by itself; `env` is added to ours.
+
+    Raises UnusableError with the log's end if it fails or takes longer. Kept as `ready_child` is.
+    """
+    with log.open("wb") as sink:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", keeper.__file__, *argv),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+            env={**os.environ, **env},
+        )
+    try:
+        async with asyncio.timeout(timeout_s):
+            code = await process.wait()
+    except TimeoutError as error:
+        raise UnusableError(
+            f"{name} had not ended after {timeout_s:g} s; its output ends: {_tail(log)}"
+        ) from error
+    finally:
+        await _stop(process)
+    if code:
+        raise UnusableError(f"{name} ended with exit code {code}; its output ends: {_tail(log)}")
 
 
 async def _until_ready(

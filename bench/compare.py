@@ -11,7 +11,7 @@ from bench import timing
 from bench.arm_facts import usable
 from bench.record import Result
 from bench.side import Side
-from bench.stats import MIN_PROMPTS, Estimate, Paired, pooled_gain, pooled_speedup
+from bench.stats import MIN_PROMPTS, Estimate, Floats, Paired, pooled_gain, pooled_speedup
 from bench.summary import STRUCTURED_ALL, Row, Summary
 from bench.tables import named
 from bench.verdict import Verdict, verdict
@@ -32,6 +32,8 @@ class Compared:
     plain: Estimate
     """Of the engines without speculation: what else changed between the runs."""
     speculative: Estimate
+    whole: Estimate
+    """Of the speculative answers' whole time, request to last token: TTFT and chunks are in it."""
     gain: Estimate
     """Second speedup over the first: a factor that both engines of a run share is not in it."""
     verdict: Verdict
@@ -49,6 +51,8 @@ class Match:
     rows: tuple[Row, Row]
     before: Paired
     after: Paired
+    whole: Paired
+    """The speculative whole times: the first's as base, the second's as other."""
     prompts: tuple[tuple[int, int], ...]
     """Their numbers in the first and in the second."""
 
@@ -107,6 +111,7 @@ def _match(results: tuple[Result, Result], rows: tuple[Row, Row]) -> Match:
         rows,
         Paired(before.base[first], before.other[first]),
         Paired(after.base[second], after.other[second]),
+        Paired(_whole(results[0], rows[0])[first], _whole(results[1], rows[1])[second]),
         shared,
     )
 
@@ -121,6 +126,13 @@ def _times(result: Result, row: Row) -> Paired:
     )
     gap = np.isnan(base) | np.isnan(other)
     return Paired(np.where(gap, np.nan, base), np.where(gap, np.nan, other))
+
+
+def _whole(result: Result, row: Row) -> Floats:
+    """Whole times of the other arm by prompt and repeat, with gaps."""
+    cell = result.cell(row.workload, row.concurrency)
+    shape = (result.settings.prompts, 2 * result.settings.rounds)
+    return Side.of(result, cell, result.other).array(shape, timing.total_ms)
 
 
 def _timed(times: Paired, prompt: int) -> bool:
@@ -166,6 +178,7 @@ def _ratios(matches: Sequence[Match], seed: int) -> dict[str, Any]:
         "prompts": sum(len(one.prompts) for one in matches),
         "plain": pooled_speedup(plain, seed),
         "speculative": pooled_speedup(speculative, seed),
+        "whole": pooled_speedup([one.whole for one in matches], seed),
         "gain": gain,
         "verdict": "invalid" if limited else verdict(gain),
     }

@@ -44,11 +44,16 @@ def notes(result: Result, summary: Summary) -> Iterator[str]:
         f"paired mean = {ALL['paired mean'].says}. Interval = {ALL['interval'].says}. Verdict = "
         f"{ALL['verdict'].says}. `bench explain` has every name."
     )
+    if result.kind == "aa":
+        yield (
+            "Both sides are the plain engine: what is called speculative in a definition is its "
+            "second half of the blocks here."
+        )
     for pool in summary.pools:
         yield (
             f"{STRUCTURED_ALL}, {result.settings.level(pool.concurrency)}: speedup = geometric "
             f"mean of the {pool.workloads} workloads' speedups; total time from request to last "
-            f"token, plain over speculative, {ratio(pool.total)}."
+            f"token, plain over {SAID[result.other]}, {ratio(pool.total)}."
         )
     yield from origin(result)
 

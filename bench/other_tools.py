@@ -3,8 +3,8 @@
 Each function gives one reply's samples in ms, as the tool pools them over requests. Read in the
 tools' sources: llmperf `openai_chat_completions_client.py` and `token_benchmark_ray.py` (f1d6bed),
 vLLM 0.32 `benchmarks/serve.py` and `lib/endpoint_request_func.py`, guidellm
-`schemas/request_stats.py` (ee7a7745), aiperf `inter_token_latency_metric.py` (db4f6397 and its 2026
-form), inference-perf `reportgen/base.py` (7de5ef2).
+`schemas/request_stats.py` (ee7a7745; the same in 0.8.1), aiperf `inter_token_latency_metric.py`
+(db4f6397 and its 2026 form), inference-perf `reportgen/base.py` (7de5ef2).
 """
 
 from itertools import pairwise
@@ -37,6 +37,14 @@ def llmperf_itl(reply: Reply) -> list[float]:
     return [content[-1].at_ns / MS / len(_messages(reply))] if content else []
 
 
+def vllm_bench_ttft(reply: Reply) -> list[float]:
+    return [event.at_ns / MS for event in _messages(reply)[:1]]
+
+
+def vllm_bench_e2el(reply: Reply) -> list[float]:
+    return [event.at_ns / MS for event in _messages(reply)[-1:]]
+
+
 def vllm_bench_itl(reply: Reply) -> list[float]:
     return [(b.at_ns - a.at_ns) / MS for a, b in pairwise(_messages(reply))]
 
@@ -44,6 +52,15 @@ def vllm_bench_itl(reply: Reply) -> list[float]:
 def vllm_bench_tpot(reply: Reply) -> list[float]:
     tokens = _tokens(reply)
     return [_span_ms(_messages(reply)) / (tokens - 1)] if tokens > 1 else []
+
+
+def guidellm_ttft(reply: Reply) -> list[float]:
+    return [event.at_ns / MS for event in _content(reply)[:1]]
+
+
+def guidellm_latency(reply: Reply) -> list[float]:
+    """To the end of the stream, not of the answer."""
+    return [reply.ended_ns / MS]
 
 
 def guidellm_itl(reply: Reply) -> list[float]:

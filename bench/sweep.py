@@ -50,16 +50,18 @@ class Axes:
     temperatures: tuple[float | None, ...]
     concurrency: tuple[int, ...]
     arrivals: tuple[Arrivals, ...]
+    guided: tuple[bool, ...] = (False,)
 
     def cells(self, base: Settings) -> Iterator[Cell]:
         """Those that need the same engines stand together."""
         loads = [*((c, None) for c in self.concurrency), *((OPEN_LOOP, a) for a in self.arrivals)]
-        crossed = product(self.drafts, self.ks, self.temperatures, loads)
-        for number, (draft, k, temperature, (concurrency, arrivals)) in enumerate(crossed):
+        crossed = product(self.drafts, self.ks, self.temperatures, self.guided, loads)
+        for number, (draft, k, temperature, guided, (concurrency, arrivals)) in enumerate(crossed):
             update = {
                 "concurrency": (concurrency,),
                 "arrivals": arrivals,
                 "temperature": temperature,
+                "guided": guided,
             }
             yield Cell(
                 draft=draft, k=k, settings=base.model_copy(update=update),
@@ -128,7 +130,8 @@ async def run_sweep(
         async with arms_of(engines, say, start) as arms:
             for cell in cells:
                 level = cell.settings.level(cell.settings.concurrency[0])
-                say(f"cell {cell.file}: draft {draft}, K {k}, {level}")
+                guided = ", guided" if cell.settings.guided else ""
+                say(f"cell {cell.file}: draft {draft}, K {k}, {level}{guided}")
                 result = await compare_arms(
                     "speedup", arms, pair, cell.settings, observe, watch_s=watch_s
                 )

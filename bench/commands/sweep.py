@@ -27,6 +27,8 @@ from bench.strict_json import dumps
 from bench.sweep import Axes, PairOf, Sweep, done, opened, run_sweep
 from neuron.pair import Pair, load_pair
 
+GUIDED: Mapping[str, tuple[bool, ...]] = {"no": (False,), "yes": (True,), "both": (False, True)}
+
 
 @click.command(epilog=EPILOG)
 @click.option(
@@ -66,6 +68,16 @@ from neuron.pair import Pair, load_pair
     type=click.IntRange(1),
     help="With --rate: this many leave together.",
 )
+@click.option(
+    "--guided",
+    is_flag=False,
+    flag_value="yes",
+    default="no",
+    show_default=True,
+    type=click.Choice(tuple(GUIDED)),
+    help="Constrain answers that have a JSON schema to it; both: with and without, as an axis. "
+    "Without a value: yes.",
+)
 @click.option("--open-loop-only", is_flag=True, help="No closed loops: only --rate.")
 @click.option("--speculative-url", metavar="URL", help="A speculative engine that runs already.")
 @click.option("--plain-url", metavar="URL", help="A plain engine that runs already.")
@@ -80,7 +92,7 @@ def sweep(ctx: click.Context, /, **_: object) -> None:
     """  # fmt: skip
     params, setup = ctx.params, ctx.ensure_object(Setup)
     source = _source(params)
-    base = chosen_settings({**params, "temperature": None, "rate": None})
+    base = chosen_settings({**params, "temperature": None, "rate": None, "guided": False})
     axes = _axes(params, source)
     cells = tuple(axes.cells(base))
     if not isinstance(source, Urls):
@@ -143,6 +155,7 @@ def _axes(params: Mapping[str, Any], source: Urls | PairOf) -> Axes:
         temperatures=params["temperatures"] or (None,),
         concurrency=() if params["open_loop_only"] else params["concurrency"],
         arrivals=tuple(Arrivals(rate=one, burst=params["burst"]) for one in params["rates"] or ()),
+        guided=GUIDED[params["guided"]],
     )
 
 

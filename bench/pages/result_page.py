@@ -49,11 +49,23 @@ def _verdicts(result: Result, summary: Summary) -> Iterator[Text]:
     if summary.faults:
         places = ", ".join(_where(result, row) for row in summary.faults)
         yield Text((f"NOT LOSSLESS: output is not the plain output on {places}.",), "bad")
+    if result.kind == "aa" and summary.rows:
+        yield _false_alarms(summary)
     for gap in summary.gaps:
         where = f"{gap.workload} at {result.settings.level(gap.concurrency)}"
         yield Text((f"{where} is not shown: {gap.reason}.",), "bad")
     for level in levels_shown(result, summary):
         yield from _in_short(result, summary, level)
+
+
+def _false_alarms(summary: Summary) -> Text:
+    called = sum(row.verdict in ("faster", "slower") for row in summary.rows)
+    told = (
+        f"{called} of {len(summary.rows)} rows call the plain engine different from itself. There "
+        "is no difference to find: faster or slower is a false alarm here, which a sound "
+        "instrument gives in one row of twenty."
+    )
+    return Text((told,), "bad" if called else "good")
 
 
 def _where(result: Result, row: Row) -> str:

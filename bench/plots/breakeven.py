@@ -23,18 +23,27 @@ MARKERS = "osD^vP*X<>"
 RATIOS = (0.5, 1, 2, 3, 4, 6, 8)
 
 
-def _columns(found: Sequence[Point]) -> list[tuple[str | None, str, float | None]]:
-    return list(dict.fromkeys((one.draft, one.level, one.temperature) for one in found))
+Panel = tuple[str | None, str, float | None, bool]
 
 
-def _title(key: tuple[str | None, str, float | None], found: Sequence[Point]) -> str:
+def _panel(one: Point) -> Panel:
+    return one.draft, one.level, one.temperature, one.guided
+
+
+def _columns(found: Sequence[Point]) -> list[Panel]:
+    return list(dict.fromkeys(map(_panel, found)))
+
+
+def _title(key: Panel, found: Sequence[Point]) -> str:
     """What tells a panel from the others: the load, and what else was swept."""
-    draft, level, temperature = key
+    draft, level, temperature, guided = key
     parts = [level]
     if len({one.draft for one in found}) > 1 and draft:
         parts.append(draft.rpartition("/")[2])
     if temperature is not None:
         parts.append(f"temperature {temperature:g}")
+    if guided:
+        parts.append("guided")
     return ", ".join(parts)
 
 
@@ -54,11 +63,7 @@ def break_even_map(found: Sequence[Point]) -> Picture | None:
         axes = clean(figure.add_subplot(down, across, place), _title(key, found))
         _ratios(axes, right, top)
         for name in names:
-            mine = [
-                one
-                for one in found
-                if one.workload == name and (one.draft, one.level, one.temperature) == key
-            ]
+            mine = [one for one in found if one.workload == name and _panel(one) == key]
             _marks(axes, mine, name, names.index(name))
         axes.set_xlabel("break-even: cost of a step, in plain steps")
         axes.set_ylabel("tokens per step")
@@ -106,7 +111,7 @@ def speedup_grid(found: Sequence[Point]) -> Picture:
     keys = _columns(found)
     names = list(dict.fromkeys(one.workload for one in found))
     ks = sorted({one.k for one in found}, key=lambda k: k or 0)
-    values = {(one.workload, one.k, (one.draft, one.level, one.temperature)): one for one in found}
+    values = {(one.workload, one.k, _panel(one)): one for one in found}
     figure = blank(max(4.5, 1.6 + (0.75 * len(ks) + 0.5) * len(keys)), 1.3 + 0.34 * len(names))
     panels = figure.subplots(1, len(keys), squeeze=False, sharey=True)[0]
     norm = TwoSlopeNorm(0, *_range([one.speedup.value for one in found]))

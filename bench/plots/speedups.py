@@ -17,10 +17,14 @@ COLORS = {"faster": SPECULATIVE, "slower": "#c92a2a", "not shown": MUTED, "inval
 TICKS = (0.25, 0.33, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20)
 MIN_RANGE = (0.8, 1.3)
 SAYS = (
-    "A dot is the speedup, its line the 95 % interval over prompts. Right of 1: tokens come sooner "
-    "with speculation. Inside the grey band a difference does no harm. The scale is logarithmic: "
-    "twice and half as fast are equally far from 1."
+    "A dot is the speedup, its line the 95 % interval over prompts. {right} Inside the grey band a "
+    "difference does no harm. The scale is logarithmic: twice and half as fast are equally far "
+    "from 1."
 )
+RIGHT = {
+    "speedup": "Right of 1: tokens come sooner with speculation.",
+    "aa": "Both sides are the plain engine: every interval should hold 1; one in twenty does not.",
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,9 @@ def speedups(result: Result, summary: Summary) -> Picture:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.minorticks_off()
-    return Picture("Speedup per workload, with intervals", SAYS, figure)
+    return Picture(
+        "Speedup per workload, with intervals", SAYS.format(right=RIGHT[result.kind]), figure
+    )
 
 
 def _marks(summary: Summary, level: int) -> list[_Mark]:

@@ -52,9 +52,10 @@ def step_gap_timeline(result: Result, summary: Summary) -> Picture | None:
     )
     says = (
         f"{where}: of this workload, the request whose ratio of times per token is nearest to the "
-        "middle one. Above, a line's slope is its speed; below, a mark is a step. With speculation "
-        "a step takes longer and brings several tokens."
+        "middle one. Above, a line's slope is its speed; below, a mark is a step."
     )
+    if result.kind == "speedup":
+        says += " With speculation a step takes longer and brings several tokens."
     return Picture("Step gaps of one request", says, figure)
 
 

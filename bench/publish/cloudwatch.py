@@ -7,11 +7,17 @@ from types import TracebackType
 from typing import Any, Self
 
 import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
 from bench.publish.metrics import Metric
+from neuron.artefacts.errors import StoreError
 from neuron.artefacts.s3 import CONFIG
 from neuron.artefacts.s3_errors import Service, said
 
+# CloudWatch knows no request that it has seen before: asked again unasked, it may count twice.
+ONCE = CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+SERVER_ERROR = 500
 SERVICE = Service("bench publish --policy", "AWS_ENDPOINT_URL_CLOUDWATCH")
 
 
@@ -20,15 +26,29 @@ class CloudWatch:
         """Raises StoreError for a profile or region that is none."""
         self.namespace = namespace
         with self._said():
-            self._client: Any = boto3.session.Session().client("cloudwatch", config=CONFIG)
+            self._client: Any = boto3.session.Session().client("cloudwatch", config=ONCE)
 
     def put(self, metrics: Sequence[Metric], at: datetime) -> None:
-        """One request. Asked again after a broken connection, a value may count twice; no average,
-        least or greatest changes by that."""
+        """One request, sent once. Raises StoreError, which says so where nobody knows its fate."""
         with self._said():
-            self._client.put_metric_data(
-                Namespace=self.namespace, MetricData=[one.request(at) for one in metrics]
-            )
+            try:
+                self._client.put_metric_data(
+                    Namespace=self.namespace, MetricData=[one.request(at) for one in metrics]
+                )
+            except (ConnectionClosedError, ReadTimeoutError) as error:
+                raise self._undecided(error) from error
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] >= SERVER_ERROR:
+                    raise self._undecided(error) from error
+                raise
+
+    def _undecided(self, error: Exception) -> StoreError:
+        return StoreError(
+            f"CloudWatch, namespace {self.namespace}: the figures were sent once, and no answer "
+            "says whether they were taken. Publishing again sends them again: if they were, "
+            "SampleCount and Sum then count them twice, and Average, Minimum and Maximum are right "
+            f"({error})."
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ from bench.workloads.aws import CODE as AWS8
 from bench.workloads.aws import aws
 from bench.workloads.bundled import bundled
 from bench.workloads.full import full
+from bench.workloads.thinking import CODE as THINKING
 from bench.workloads.workload import Workload
 
 Profile = Literal["bundled", "full"]
@@ -24,7 +25,8 @@ def choose(
 ) -> tuple[Workload, ...]:
     """By name, by code like W1, or AWS8 for its eight; and all of `own`.
 
-    Without either, the whole suite but AWS8, which has `bench aws`.
+    Without either, the whole suite but AWS8, which has `bench aws`, and W1-thinking, whose answers
+    need more tokens than the others'.
     """
     known = catalogue(profile)
     taken = {part for one in known for part in (one.name, one.code)}
@@ -35,13 +37,13 @@ def choose(
             )
         taken.add(one.name)
     if not names:
-        return tuple(own) or tuple(one for one in known if one.code != AWS8)
+        return tuple(own) or tuple(one for one in known if one.code not in (AWS8, THINKING))
     found = [one for name in names for one in _named(name, (*known, *own))]
     return tuple({one.name: one for one in (*found, *own)}.values())
 
 
 def _named(name: str, known: Iterable[Workload]) -> list[Workload]:
-    found = [one for one in known if name == one.name or name.upper() == one.code]
+    found = [one for one in known if name == one.name or name.upper() == one.code.upper()]
     if not found:
         said = dict.fromkeys(part for one in known for part in (one.name, one.code) if part)
         raise UsageProblemError(

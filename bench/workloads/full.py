@@ -5,6 +5,7 @@ from bench.workloads.controls import Hex, Prose
 from bench.workloads.counting import Repeat
 from bench.workloads.jsons import Csv, Invoice
 from bench.workloads.queries import Query
+from bench.workloads.thinking import thinking
 from bench.workloads.workload import Seeded, Task, Workload
 from neuron.local.tasks.tool_call import ToolCall
 
@@ -24,9 +25,10 @@ _SUITE: tuple[tuple[str, Task, str], ...] = (
 
 
 def full() -> tuple[Workload, ...]:
-    return tuple(
+    suite = (
         Workload(
             task.name, task.structured, Seeded(task), code=code, about=about, template=NO_THINKING
         )
         for code, task, about in _SUITE
     )
+    return (*suite, thinking())

@@ -156,6 +156,8 @@ class FakeEngine:
     tally: "Tally" = field(default_factory=lambda: Tally())
     rates: Callable[[Sequence[int]], Mapping[int, float]] = lambda _: {}
     """Log probability by token id after the given tokens."""
+    respell: Callable[[str], str] = str
+    """What /detokenize makes of a text."""
     questions: list[list[int]] = field(default_factory=list)
     """Contexts that it was asked to rate."""
 
@@ -184,8 +186,11 @@ class FakeEngine:
         if path == "/metrics":
             return self._send(writer, 200, self.tally.text().encode(), "text/plain")
         if path == "/tokenize":
-            text = body["messages"][-1]["content"]
+            text = body["prompt"] if "prompt" in body else body["messages"][-1]["content"]
             return self._json(writer, 200, {"tokens": [ord(letter) for letter in text]})
+        if path == "/detokenize":
+            text = self.respell("".join(map(chr, body["tokens"])))
+            return self._json(writer, 200, {"prompt": text})
         if not body.get("stream") and body.get("logprobs") == 20:
             self.questions.append(body["prompt"])
             top = {f"token_id:{one}": value for one, value in self.rates(body["prompt"]).items()}
@@ -213,7 +218,8 @@ class FakeEngine:
 
     def _frames(self, path: str, body: Mapping[str, Any]) -> list[Frame]:
         if path == "/v1/completions":
-            prompt = "".join(map(chr, body["prompt"]))
+            told = body["prompt"]
+            prompt = told if isinstance(told, str) else "".join(map(chr, told))
             return self.script(self.answers.get(prompt, "warm"))
         delta = {"role": "assistant", "content": self.answers[body["messages"][-1]["content"]]}
         said = event(

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,13 +40,15 @@ class InProcess:
     logs: list[Path] = field(default_factory=list)
     refuse_after: int | None = None
     """Requests after which the plain engine answers no more."""
+    respell: Callable[[str], str] = str
+    """What /detokenize makes of a text."""
 
     def __call__(
         self, command: Command, endpoint: Endpoint, model: str, log: Path
     ) -> AbstractAsyncContextManager[Process]:
         arm = "speculative" if "--speculative-config" in command.argv else "plain"
         script = self.speculative if arm == "speculative" else self.plain
-        engine = FakeEngine(script, self.answers, model=model)
+        engine = FakeEngine(script, self.answers, model=model, respell=self.respell)
         if arm == "plain" and self.refuse_after is not None:
             engine.refuse_with, engine.refuse_after = 500, self.refuse_after
         self.engines[arm] = engine

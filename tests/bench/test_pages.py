@@ -149,6 +149,31 @@ def test_an_invalid_row_is_named_before_its_number() -> None:
     assert (last.tone, "invalid" in last.lines[0]) == ("bad", True)
 
 
+def test_an_a_a_page_speaks_of_false_alarms_and_not_of_speculation() -> None:
+    found = as_aa(result("sql", "json_extract"), "aa").model_copy(update={"other": "again"})
+    requests = tuple(
+        one.model_copy(update={"arm": "again"}) if one.arm == "speculative" else one
+        for one in found.requests
+    )
+    found = found.model_copy(update={"requests": requests})
+    page = result_page(found, summarise(found, UNLIMITED))
+    first = page.sections[0].blocks[0]
+    assert isinstance(first, Text)
+    assert first.lines[0].startswith("0 of 2 rows call the plain engine different from itself")
+    assert first.tone == "good"
+    says = {
+        block.title: block.says
+        for section in page.sections
+        for block in section.blocks
+        if isinstance(block, Picture)
+    }
+    assert "every interval should hold 1" in says["Speedup per workload, with intervals"]
+    assert not any("ith speculation" in text for text in says.values())
+    notes = next(one for one in page.sections if one.title == "Notes").blocks[0]
+    assert isinstance(notes, Text)
+    assert any("plain over plain again" in line for line in notes.lines)
+
+
 def test_a_picture_of_what_no_engine_told_is_left_out() -> None:
     found = as_aa(result("sql"), "aa")
     requests = tuple(

@@ -236,6 +236,28 @@ def test_figures_that_were_refused_come_with_the_next_publish(
     assert (found.new, found.metrics) == (False, 2)
 
 
+def test_figures_whose_fate_is_unknown_are_not_sent_again_unasked(
+    cloudwatch: Client, client: Client, server: Server
+) -> None:
+    client.create_bucket(Bucket="unknown")
+    namespace = "specserve/unknown"
+    asked = []
+
+    def hook(method: str, path: str) -> str | None:
+        if method != "POST" or "unknown" in path:
+            return None
+        asked.append(path)
+        return "500 Internal Server Error"
+
+    server.hook = hook
+    with pytest.raises(PublishError, match="no answer says whether they were taken"):
+        sent("unknown", namespace)
+    assert len(asked) == 1
+    server.hook = None
+    assert sent("unknown", namespace).metrics == 2
+    assert sent("unknown", namespace).metrics == 0
+
+
 def test_the_policy_names_everything_it_allows() -> None:
     document = publish_policy("s3://b/a/p/", "ns", partition="aws-cn", kms_key="arn:aws-cn:kms:key")
     told = {one["Sid"]: one for one in document["Statement"]}

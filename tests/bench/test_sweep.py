@@ -59,6 +59,34 @@ def test_a_sweep_measures_every_combination_once(
     assert "holds another sweep" in capsys.readouterr().err
 
 
+def test_guided_is_an_axis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = held_out("json_extract", 2)
+    start = InProcess({one.messages[-1]["content"]: one.answer for one in asked})
+    argv = (
+        "sweep", "--pair", tiny_pair(tmp_path), *BUNDLED, "-w", "json_extract", "--prompts", "2",
+        "--warmup", "0", "--guided", "both", "--json", "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert cli.run(argv, Setup(start, 0.01, UNLIMITED)) == 0, capsys.readouterr().err
+    shown = json.loads(capsys.readouterr().out)["points"]
+    assert [one["guided"] for one in shown] == [False, True]
+    # One pair of engines serves both.
+    assert len(start.logs) == 2
+    for engine in start.engines.values():
+        formats = [body.get("response_format") for body in engine.requests]
+        half = len(formats) // 2
+        assert formats[:half] == [None] * half
+        schemas = [one["json_schema"]["schema"] for one in formats[half:] if one]
+        assert len(schemas) == half > 0
+        assert all(one in [example.schema for example in asked] for one in schemas)
+
+
+def test_guided_alone_is_one_half(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert sweep(out, tiny_pair(tmp_path), "--guided") == 0
+    (cell,) = json.loads((out / "sweep.json").read_text())["cells"]
+    assert cell["settings"]["guided"] is True
+
+
 def test_a_client_that_was_the_limit_has_its_exit_code_here_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -164,6 +164,34 @@ def test_counting_and_repeating_want_the_very_text() -> None:
         assert judged(workload, example, example.answer + gap + "etc.") == "invalid"
 
 
+def test_thoughts_come_before_the_answer_and_are_not_judged() -> None:
+    plain, thinking = by_name("json_extract"), by_name("json_extract_thinking")
+    example, same = thinking.examples(1, 5)[0], plain.examples(1, 5)[0]
+    assert example.messages == same.messages
+    assert thinking.template_of(example) == {"enable_thinking": True}
+    assert plain.template_of(same) == {"enable_thinking": False}
+    assert example.schema is None
+    answer = same.answer
+    # Some templates open the thoughts themselves, so that the answer begins inside them.
+    for text in (f"<think>\nhm, {{}}\n</think>\n\n{answer}", f"hm\n</think>{answer}"):
+        assert thinking.judge(example, text, "stop").exact
+    for text, why in (
+        (answer, "do not end"),
+        (f"<think>{answer}", "do not end"),
+        (f"<think>\n\n</think>{answer}", "no thoughts"),
+    ):
+        found = thinking.judge(example, text, "stop")
+        assert not found.valid
+        assert why in str(found.reason)
+    assert not thinking.judge(example, "<think>hm</think>{}", "stop").valid
+
+
+def test_thinking_is_only_asked_for_by_name() -> None:
+    assert "json_extract_thinking" not in [one.name for one in choose([], "full")]
+    (one,) = choose(["w1-thinking"], "full")
+    assert one.name == "json_extract_thinking"
+
+
 def test_prose_that_repeats_itself_or_thinks_is_none() -> None:
     workload = by_name("open_prose")
     (example,) = workload.examples(1, 0)
@@ -193,6 +221,6 @@ def test_codes_and_names_choose_and_others_are_refused() -> None:
     assert [one.name for one in choose(["W4", "N2"])] == ["dataclass", "hex"]
     assert len(choose(["AWS8"])) == 8
     codes = {one.code for one in catalogue("bundled")} - {""}
-    assert codes == {one.code for one in catalogue("full")}
+    assert codes == {one.code for one in catalogue("full")} - {"W1-thinking"}
     with pytest.raises(UsageProblemError, match="'W9' does not exist: choose from json"):
         choose(["W9"], "full")
