@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from bench.busy import BUSY_SHARE, WATCH_S
 from bench.identity import Divergence
 from bench.record import Result, Settings
-from bench.sample_size import POWER, prompts_for, spread
+from bench.sample_size import CLAIM, LEAST, POWER, prompts_for, spread
 from bench.series import ALL
 from bench.summary import STRUCTURED_ALL, Row, Summary
 from bench.words import SAID, SHORT, ratio
@@ -37,6 +37,11 @@ def notes(result: Result, summary: Summary) -> Iterator[str]:
                 f"{POWER:.0%} (`bench size`); a run that is continued until it shows something "
                 "shows nothing."
             )
+    if result.settings.prompts < LEAST:
+        yield (
+            f"A LOOK, NO CLAIM: {result.settings.prompts} prompts per workload say little of "
+            f"others like them, however narrow the interval; {CLAIM} carry a claim."
+        )
     yield from _counted(result, summary)
     yield from _held_up(result.settings, summary.rows, SAID[result.other])
     yield (

@@ -30,6 +30,6 @@ def pace_ratio(upper: Floats, lower: Floats, seed: int) -> Estimate:
 
     def statistic(drawn: Sequence[Indices]) -> Floats:
         above, below = (answers[drawn[0]].sum(axis=-2) for answers in (upper, lower))
-        return np.asarray((above[..., 0] / above[..., 1]) / (below[..., 0] / below[..., 1]))
+        return np.asarray(np.log((above[..., 0] * below[..., 1]) / (above[..., 1] * below[..., 0])))
 
-    return interval([len(upper)], statistic, seed, RESAMPLES)
+    return interval([len(upper)], statistic, seed, RESAMPLES).exp()

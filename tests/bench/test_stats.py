@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bench.sample_size import POWER, prompts_for, spread
 from bench.stats import (
+    FEW_PROMPTS,
     Estimate,
     Floats,
     Paired,
@@ -91,7 +92,7 @@ def test_the_same_data_on_both_sides_is_a_ratio_of_one(base: list[tuple[float, f
 
 
 @BRIEF
-@given(st.lists(times, min_size=2, max_size=8))
+@given(st.lists(times, min_size=FEW_PROMPTS, max_size=12))
 def test_an_interval_stays_inside_the_data(values: list[float]) -> None:
     array = np.array(values)
     found = interval([len(array)], lambda drawn: array[drawn[0]].mean(axis=-1), 0, FEW)
@@ -112,7 +113,10 @@ TRIALS = 400
 
 @pytest.mark.parametrize(
     ("prompts", "estimator"),
-    [(20, geometric_mean_ratio), (50, geometric_mean_ratio), (20, ratio_of_medians)],
+    [
+        *((prompts, geometric_mean_ratio) for prompts in (2, 3, 5, 8, 20, 50)),
+        *((prompts, ratio_of_medians) for prompts in (2, 3, 5, 8, 20)),
+    ],
 )
 def test_the_interval_covers_the_truth_about_as_often_as_it_says(
     prompts: int, estimator: Callable[..., Estimate]
@@ -120,15 +124,31 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(
     rng = np.random.default_rng(11)
     found = [estimator(simulated(rng, 1.7, prompts, 0.15), 0, FEW) for _ in range(TRIALS)]
     covered = sum(one.low <= 1.7 <= one.high for one in found) / TRIALS
-    # 0.95 is nominal; two standard errors of 400 trials are 0.022, and few resamples cost 0.01.
-    assert 0.91 <= covered <= 0.98
+    # 0.95 is nominal; two standard errors of 400 trials are 0.022, and few resamples cost 0.01. A
+    # median of three prompts jumps, so its bootstrap is wide.
+    assert 0.91 <= covered <= (0.98 if prompts > 5 else 0.995)
 
 
-def test_no_effect_is_called_one_at_the_nominal_rate() -> None:
+@pytest.mark.parametrize(("groups", "prompts"), [(2, 2), (3, 3), (7, 3)])
+def test_the_pooled_interval_covers_the_truth_with_few_prompts_too(
+    groups: int, prompts: int
+) -> None:
+    rng = np.random.default_rng(16)
+    found = [
+        pooled_speedup([simulated(rng, 1.7, prompts, 0.15) for _ in range(groups)], 0, FEW)
+        for _ in range(TRIALS)
+    ]
+    assert 0.91 <= sum(one.low <= 1.7 <= one.high for one in found) / TRIALS <= 0.995
+
+
+@pytest.mark.parametrize("prompts", [2, 3, 5, 8, 50])
+def test_no_effect_is_called_one_at_the_nominal_rate(prompts: int) -> None:
     rng = np.random.default_rng(12)
-    null = [verdict(ratio_of_medians(simulated(rng, 1, 50, 0.03), 0, FEW)) for _ in range(TRIALS)]
+    null = [
+        verdict(ratio_of_medians(simulated(rng, 1, prompts, 0.03), 0, FEW)) for _ in range(TRIALS)
+    ]
     # 5 % is nominal, half of it on each side.
-    assert 0.02 <= 1 - null.count("not shown") / TRIALS <= 0.09
+    assert 0.005 <= 1 - null.count("not shown") / TRIALS <= 0.09
     assert null.count("faster") / TRIALS <= 0.06
     assert null.count("slower") / TRIALS <= 0.06
 
@@ -177,7 +197,7 @@ def test_a_true_harm_at_the_margin_is_seldom_called_harmless() -> None:
 def test_few_prompts_and_equal_times_still_give_an_interval() -> None:
     same = paired([[10.0, 10.0], [10.0, 10.0]], [[5.0, 5.0], [5.0, 5.0]])
     found = ratio_of_medians(same, 0, FEW)
-    assert (found.value, found.low, found.high) == (2, 2, 2)
+    assert (found.value, found.low, found.high) == pytest.approx((2, 2, 2))
 
 
 @pytest.mark.parametrize(
