@@ -20,7 +20,7 @@ from bench.client_limit import CLIENT_LIMITS, ClientLimits, exceeded
 from bench.engines import free_port
 from bench.errors import EngineFailedError
 from bench.gateway.run import READY_S, Cores, fake_engine, pinned
-from bench.lag import Lag, watched_lag
+from bench.lag import Lag, no_collections, watched_lag
 from bench.wire import Exchange
 
 LEVELS = (8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
@@ -95,8 +95,9 @@ async def _level(url: str, streams: int, chunks: int, limits: ClientLimits) -> L
         return await send(target, Call((0,), chunks, f"capacity-{index}"))
 
     started = time.perf_counter()
-    async with watched_lag() as lag:
-        done = await asyncio.gather(*(one(index) for index in range(streams)))
+    with no_collections():
+        async with watched_lag() as lag:
+            done = await asyncio.gather(*(one(index) for index in range(streams)))
     took = time.perf_counter() - started
     problem = next((each.problem for each in done if each.problem), None)
     if problem:

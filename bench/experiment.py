@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.client import Call, Target, send
 from bench.counters import growth, scrape
 from bench.errors import EngineFailedError
-from bench.lag import Lag, watched_lag
+from bench.lag import Lag, no_collections, watched_lag
 from bench.load import at_once, at_times
 from bench.prompts import Item
 from bench.record import Arm, Block, Measured, Reply, Settings
@@ -79,13 +79,15 @@ async def measure(
             for number, turn in enumerate(plan):
                 # This arm was idle while the other ran, and its pages and caches may be gone.
                 salt = f"{run}-settle-{name}-{number}"
-                await _warm(
-                    settings, items, targets[turn.arm], concurrency, concurrency or 1, salt, limits
-                )
-                sending = Sending(
-                    settings, targets[turn.arm], concurrency, number, turn, limits, run
-                )
-                await _block(sending, chosen, tick, sink)
+                with no_collections():
+                    await _warm(
+                        settings, items, targets[turn.arm], concurrency, concurrency or 1, salt,
+                        limits,
+                    )  # fmt: skip
+                    sending = Sending(
+                        settings, targets[turn.arm], concurrency, number, turn, limits, run
+                    )
+                    await _block(sending, chosen, tick, sink)
 
 
 def _ticker(observe: Observer, total: int) -> Callable[[str, int, Arm], None]:

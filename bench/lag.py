@@ -1,9 +1,10 @@
 """Whether the client itself stood still: how late its own event loop ran, and what CPU it took."""
 
 import asyncio
+import gc
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from bench.wire import Clock
@@ -36,6 +37,20 @@ class Lag:
     def cpu(self) -> float:
         """CPU seconds per second."""
         return self.cpu_ns / max(1, self.ended_ns - self.started_ns)
+
+
+@contextmanager
+def no_collections() -> Iterator[None]:
+    """Garbage is collected before and not during: a collection walks all that earlier blocks left,
+    and nothing is stamped meanwhile."""
+    was = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """The whole command against two fake engines: everything but the engines is real."""
 
+import gc
 import importlib
 import json
 import re
@@ -19,7 +20,7 @@ from bench.errors import EXIT_CODES
 from bench.record import Result
 from bench.setup import Setup
 from neuron.local.corpus import held_out
-from tests.bench.fake_engine import FakeEngine, Script, Steps, serving_in_thread
+from tests.bench.fake_engine import FakeEngine, Frame, Script, Steps, serving_in_thread
 
 WORKLOADS = ("sql", "json_extract", "tool_call", "hex")
 PROMPTS = 2
@@ -85,6 +86,19 @@ def test_both_arms_get_the_same_prompts_and_never_at_once(tmp_path: Path) -> Non
     ends = [one.started_ns + one.reply.ended_ns for one in requests]
     assert all(end <= later.started_ns for end, later in zip(ends, requests[1:], strict=False))
     assert [one.block for one in requests] == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_the_client_collects_no_garbage_while_it_stamps(tmp_path: Path) -> None:
+    collecting: list[bool] = []
+
+    def watched(answer: str) -> list[Frame]:
+        collecting.append(gc.isenabled())
+        return PLAIN(answer)
+
+    with two_engines(plain=watched) as (urls, *_):
+        run([*urls, "-w", "sql", "--prompts", "2", "--warmup", "0", "--out", str(tmp_path)])
+    assert collecting == [False] * 4
+    assert gc.isenabled()
 
 
 def test_json_is_the_result_and_nothing_else(

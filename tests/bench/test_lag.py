@@ -1,13 +1,14 @@
 """The client's own standing still is seen, and laid to the requests it fell into."""
 
 import asyncio
+import gc
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.lag import Lag, watched_lag
+from bench.lag import Lag, no_collections, watched_lag
 
 pytestmark = pytest.mark.anyio
 STOOD_STILL_S = 0.15
@@ -35,6 +36,27 @@ async def test_standing_still_to_the_very_end_counts() -> None:
         start = time.perf_counter_ns()
         stand_still()
     assert lag.worst_ms(start, time.perf_counter_ns()) > 0.9 * 1e3 * STOOD_STILL_S
+
+
+def test_no_garbage_is_collected_meanwhile() -> None:
+    def collections() -> list[int]:
+        return [one["collections"] for one in gc.get_stats()]
+
+    before = collections()
+    with no_collections():
+        at_start = collections()
+        for _ in range(100_000):
+            ring: list[object] = []
+            ring.append(ring)
+        assert collections() == at_start
+    assert at_start[2] > before[2]
+    assert gc.isenabled()
+
+
+def test_garbage_is_collected_again_after_a_failure() -> None:
+    with pytest.raises(KeyError), no_collections():
+        raise KeyError
+    assert gc.isenabled()
 
 
 spans = st.tuples(st.integers(0, 1000), st.integers(1, 100))
