@@ -36,6 +36,8 @@ from bench.options import (
     load_options,
     pair_options,
     plot_option,
+    quick_option,
+    quickened,
     require_faster_option,
     require_no_harm_option,
     run_options,
@@ -62,6 +64,7 @@ SETUP = Setup()
     is_flag=True,
     help="The plain engine against itself: what the instrument calls a difference.",
 )
+@quick_option
 @click.option("--guided", is_flag=True, help="Constrain answers that have a JSON schema to it.")
 @click.option("--speculative-url", metavar="URL", help="A speculative engine that runs already.")
 @click.option("--plain-url", metavar="URL", help="A plain engine that runs already.")
@@ -84,7 +87,7 @@ def cli(ctx: click.Context, /, **_: object) -> None:
 
 
 def _bench(ctx: click.Context) -> None:
-    params, setup = ctx.params, ctx.ensure_object(Setup)
+    params, setup = quickened(ctx), ctx.ensure_object(Setup)
     settings = chosen_settings(params)
     check_plot(params["plot"])
     source = engines_of(ctx, _urls(params), settings)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+from click.core import ParameterSource
 from pydantic import ValidationError
 
 from bench.errors import UsageProblemError
@@ -16,6 +17,8 @@ from bench.workloads import DEFAULT_MAX_TOKENS, FileSource, Profile, choose, fro
 from neuron.models import BUNDLED_PREFIX
 from neuron.pair import Pair, load_pair
 
+QUICK: Mapping[str, Any] = {"workloads": ("W1", "W3", "N1"), "prompts": 2, "max_tokens": 96}
+"""What `--quick` puts in the place of defaults."""
 PLOT_SUFFIXES = {".png", ".svg", ".pdf"}
 Command = Callable[..., Any]
 
@@ -56,7 +59,7 @@ load_options = _all(
 
 run_options = _all(
     click.option("-w", "--workload", "workloads", multiple=True, metavar="NAME",
-                 help="Repeatable, a name or a code like W1; all but AWS8 by default."),
+                 help="Repeatable, a name or a code like W1; W1 to W7, N1 and N2 by default."),
     click.option("--workload-file", "workload_files", multiple=True, metavar="FILE",
                  type=click.Path(path_type=Path, dir_okay=False),
                  help="Repeatable: your own requests, as JSON lines of OpenAI bodies, ShareGPT or "
@@ -64,7 +67,7 @@ run_options = _all(
     click.option("--profile", type=click.Choice(get_args(Profile)),
                  help="Short prompts that the bundled pair knows, or the full suite; by default "
                       "what the pair is, and the full suite with URLs."),
-    click.option("--prompts", default=8, show_default=True, type=click.IntRange(MIN_PROMPTS),
+    click.option("--prompts", default=3, show_default=True, type=click.IntRange(MIN_PROMPTS),
                  help="Prompts per workload; 50 for a claim."),
     click.option("--rounds", default=1, show_default=True, type=click.IntRange(1),
                  help="A B B A blocks; each gives every prompt two repeats per side."),
@@ -80,6 +83,13 @@ run_options = _all(
                  type=click.Path(path_type=Path, file_okay=False),
                  help="Where the result JSON goes."),
     click.option("--json", "as_json", is_flag=True, help="The result JSON on stdout, no table."),
+)  # fmt: skip
+
+quick_option = click.option(
+    "--quick", is_flag=True,
+    help=f"A look in under two minutes on the bundled pair: {', '.join(QUICK['workloads'])}, "
+         f"{QUICK['prompts']} prompts, {QUICK['max_tokens']} tokens at most; other options go "
+         "before these.",
 )  # fmt: skip
 
 PAIR_OPTIONS = ("pair_ref", "target", "draft", "draft_tokens")
@@ -99,6 +109,19 @@ plot_option = click.option(
     "--plot", metavar="PATH", type=click.Path(path_type=Path, dir_okay=False),
     help="Also draw a picture (.png, .svg or .pdf).",
 )  # fmt: skip
+
+
+def quickened(ctx: click.Context) -> Mapping[str, Any]:
+    """The context's parameters, after `--quick`: what was given stays."""
+    params = ctx.params
+    if not params["quick"]:
+        return params
+    own = {"workloads"} if params["workload_files"] else set()
+    return params | {
+        name: value
+        for name, value in QUICK.items()
+        if name not in own and ctx.get_parameter_source(name) is ParameterSource.DEFAULT
+    }
 
 
 def chosen_pair(params: Mapping[str, Any]) -> Pair:

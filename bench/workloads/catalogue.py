@@ -25,8 +25,8 @@ def choose(
 ) -> tuple[Workload, ...]:
     """By name, by code like W1, or AWS8 for its eight; and all of `own`.
 
-    Without either, the whole suite but AWS8, which has `bench aws`, and W1-thinking, whose answers
-    need more tokens than the others'.
+    Without either, W1 to N2: not AWS8, which has `bench aws`, not W1-thinking, whose answers need
+    more tokens than the others', and not the bundled tasks that no code of the suite names.
     """
     known = catalogue(profile)
     taken = {part for one in known for part in (one.name, one.code)}
@@ -37,7 +37,7 @@ def choose(
             )
         taken.add(one.name)
     if not names:
-        return tuple(own) or tuple(one for one in known if one.code not in (AWS8, THINKING))
+        return tuple(own) or tuple(one for one in known if one.code not in ("", AWS8, THINKING))
     found = [one for name in names for one in _named(name, (*known, *own))]
     return tuple({one.name: one for one in (*found, *own)}.values())
 

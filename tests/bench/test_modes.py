@@ -60,6 +60,31 @@ def test_the_plain_engine_against_itself(
     assert "--aa asks one plain engine" in err
 
 
+def test_quick_stands_in_for_defaults_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text(
+        "".join(json.dumps({"messages": [{"role": "user", "content": one}]}) + "\n" for one in "ab")
+    )
+    given = {
+        "all": (),
+        "some": ("-w", "hex", "--prompts", "3", "--max-tokens", "64"),
+        "own": ("--workload-file", str(mine)),
+    }
+    with two_engines() as (urls, *_):
+        for name, more in given.items():
+            run(*urls, "--quick", *more, "--warmup", "0", "--out", str(tmp_path / name))
+    asked = {name: stored(tmp_path / name).settings for name in given}
+    told = {name: (one.workloads, one.prompts, one.max_tokens) for name, one in asked.items()}
+    assert told == {
+        "all": (("json_extract", "sql", "prose"), 2, 96),
+        "some": (("hex",), 3, 64),
+        "own": (("mine",), 2, 96),
+    }
+    assert capsys.readouterr().out.count("A LOOK, NO CLAIM") == 3
+
+
 def test_an_open_loop_sends_both_arms_the_same_arrivals(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

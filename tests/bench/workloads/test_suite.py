@@ -220,6 +220,8 @@ def test_codes_and_names_choose_and_others_are_refused() -> None:
     assert [one.name for one in choose(["w1", "sql", "W3"], "full")] == ["json_extract", "sql"]
     assert [one.name for one in choose(["W4", "N2"])] == ["dataclass", "hex"]
     assert len(choose(["AWS8"])) == 8
+    suite = [*(f"W{number}" for number in range(1, 8)), "N1", "N2"]
+    assert [one.code for one in choose([])] == [one.code for one in choose([], "full")] == suite
     codes = {one.code for one in catalogue("bundled")} - {""}
     assert codes == {one.code for one in catalogue("full")} - {"W1-thinking"}
     with pytest.raises(UsageProblemError, match="'W9' does not exist: choose from json"):
