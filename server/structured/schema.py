@@ -14,6 +14,7 @@ from jsonschema.exceptions import SchemaError
 from jsonschema.protocols import Validator
 from referencing import Registry
 
+from server.structured.circles import CircleError, refuse_circles
 from server.structured.limits import searches, spend
 
 MAX_CHARS = 128 * 1024
@@ -60,9 +61,12 @@ def _compiled(text: str) -> Schema:
     try:
         base.check_schema(cast(dict[str, Any], schema))
         _refuse_uncheckable(schema)
+        refuse_circles(schema)
     except SchemaError as error:
         where = "".join(f"[{json.dumps(part)}]" for part in error.absolute_path)
         raise BadSchemaError(f"{error.message[:200]} (at ${where})") from error
+    except CircleError as error:
+        raise BadSchemaError(str(error)) from error
     except RecursionError as error:
         raise BadSchemaError("it is nested too deeply") from error
     # A registry of its own: jsonschema would otherwise fetch what a $ref names.

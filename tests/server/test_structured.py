@@ -189,6 +189,39 @@ def test_a_schema_without_bottom_is_refused() -> None:
     assert raised.value.code == "invalid_json_schema"
 
 
+@pytest.mark.parametrize(
+    ("schema", "named"),
+    [
+        ({"$ref": "#"}, "$ref '#'"),
+        ({"$defs": {"a/~": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a~1~0"}}}, "$ref '#/"),
+        ({"anyOf": [{"type": "null"}, {"$ref": "#"}]}, "$ref '#'"),
+        ({"items": {"not": {"$ref": "#/items"}}}, "$ref '#/items'"),
+        ({"allOf": [{"oneOf": [{"$ref": "#/allOf/0"}]}]}, "$ref '#/allOf/0'"),
+    ],
+)
+def test_a_schema_that_is_never_done_with_a_value_is_refused(schema: object, named: str) -> None:
+    with pytest.raises(ApiError) as raised:
+        Contract.of(form(schema))
+    assert raised.value.code == "invalid_json_schema"
+    assert named in raised.value.message
+    assert "leads back to itself" in raised.value.message
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"next": {"$ref": "#"}, "$ref": {"type": "string"}}},
+        {"$defs": {"n": {"anyOf": [{"type": "null"}, {"items": {"$ref": "#/$defs/n"}}]}},
+         "$ref": "#/$defs/n"},
+        {"$defs": {"a": {}, "b": {"$ref": "#/$defs/a"}}, "allOf": [{"$ref": "#/$defs/b"}] * 2},
+        {"const": {"$ref": "#"}},
+        {"$ref": "#there", "$defs": {"x": {"$anchor": "there", "items": {"$ref": "#there"}}}},
+    ],
+)  # fmt: skip
+def test_a_schema_may_be_of_a_tree(schema: object) -> None:
+    assert Contract.of(form(schema)) is not None
+
+
 FORKED = {
     "$ref": "#/$defs/a",
     "$defs": {
@@ -209,7 +242,7 @@ FORKED = {
         (form({"pattern": "^(a+)+$"}), json.dumps("a" * 5000 + "b")),
         ({"structured_outputs": {"regex": "(a|a)+"}}, "a" * 5000 + "b"),
         (form(FORKED), '{"x": ' * 40 + "1" + "}" * 40),
-        (form({"$ref": "#"}), "1"),
+        (form({"$anchor": "a", "$ref": "#a"}), "1"),
     ],
 )
 async def test_a_check_that_a_client_made_costly_has_an_end(
