@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import openai
 import pytest
 
@@ -95,7 +94,7 @@ async def test_a_refusal_comes_through_with_its_sentence(client: openai.AsyncOpe
 
 
 async def test_the_start_up_check_is_a_real_generation(engine: Engine) -> None:
-    async with httpx.AsyncClient(base_url=engine.base_url, trust_env=False) as upstream:
+    async with engine_client(engine) as upstream:
         await check_engine(upstream, MODEL)
 
 

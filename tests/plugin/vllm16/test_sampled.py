@@ -12,7 +12,7 @@ from scipy import stats
 from neuron.plugin.sampling import Chooser, History, Sampling
 from tests.engine.draws import percentiles, softmax
 from tests.plugin.models import Plain, prompts
-from tests.plugin.vllm16.engine import Answer, Engine, body, complete_all
+from tests.plugin.vllm16.engine import Answer, Engine, body, client, complete_all
 
 pytestmark = pytest.mark.anyio
 
@@ -122,10 +122,8 @@ async def test_unseeded_requests_differ(engine: Engine) -> None:
 
 
 async def test_several_choices_of_one_request(engine: Engine) -> None:
-    import httpx
-
     (prompt,) = prompts(1, "hex")
-    async with httpx.AsyncClient(base_url=engine.base_url, trust_env=False) as upstream:
+    async with client(engine) as upstream:
         request = body(prompt, temperature=1.0, n=3, seed=4)
         choices = (await upstream.post("/v1/completions", json=request)).json()["choices"]
     assert len({choice["text"] for choice in choices}) == 3
