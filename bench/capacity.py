@@ -94,11 +94,11 @@ async def _level(url: str, streams: int, chunks: int, limits: ClientLimits) -> L
         await asyncio.sleep(index * STEP_MS / 1e3 / streams)
         return await send(target, Call((0,), chunks, f"capacity-{index}"))
 
-    started = time.perf_counter()
     with no_collections():
+        started = time.perf_counter()
         async with watched_lag() as lag:
             done = await asyncio.gather(*(one(index) for index in range(streams)))
-    took = time.perf_counter() - started
+        took = time.perf_counter() - started
     problem = next((each.problem for each in done if each.problem), None)
     if problem:
         raise EngineFailedError(f"The fake engine failed at {streams} streams: {problem}.")

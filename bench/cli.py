@@ -87,7 +87,7 @@ def cli(ctx: click.Context, /, **_: object) -> None:
 
 
 def _bench(ctx: click.Context) -> None:
-    params, setup = quickened(ctx), ctx.ensure_object(Setup)
+    params, setup = quickened(ctx.params), ctx.ensure_object(Setup)
     settings = chosen_settings(params)
     check_plot(params["plot"])
     source = engines_of(ctx, _urls(params), settings)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from bench.comparable import Difference
 from bench.compare import Compared, Comparison
 from bench.report import printed
+from bench.series import ALL
 from bench.tables import Grid
 from bench.verdict import equivalent, in_words
 from bench.words import ratio
@@ -72,9 +73,9 @@ def comparison_notes(found: Comparison, differ: Sequence[tuple[Difference, str]]
         )
     yield (
         "TPOT and E2E ratios are of medians over the prompts of both results; speedup = plain "
-        "TPOT / speculative TPOT of one run; verdict by the speedups' ratio. Intervals: 95 % BCa "
-        "bootstrap over prompts, a prompt drawn for both results at once. They say nothing of what "
-        "another run on another day would give."
+        "TPOT / speculative TPOT of one run; verdict by the speedups' ratio. Intervals: "
+        f"{ALL['interval'].says}; a prompt is drawn for both results at once. They say nothing of "
+        "what another run on another day would give."
     )
 
 

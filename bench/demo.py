@@ -61,7 +61,8 @@ async def demo(
     summary = summarise(result)
     click.echo("\n" + render_report(result, summary), nl=False)
     click.echo(
-        f"\nA taste with {SETTINGS.prompts} prompts per workload; `bench` measures all of them."
+        f"\nA taste with {SETTINGS.prompts} prompts of {len(WORKLOADS)} workloads; "
+        "`bench --prompts 50` is for a claim."
     )
     if summary.faults:
         raise UnusableError("Speculative output was not the plain output; see the lines above.")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from bench.busy import BUSY_SHARE, WATCH_S
 from bench.identity import Divergence
 from bench.record import Result, Settings
-from bench.sample_size import CLAIM, LEAST, POWER, prompts_for, spread
+from bench.sample_size import CLAIM, LEAST, POWER, TELLING, prompts_for, spread
 from bench.series import ALL
 from bench.summary import STRUCTURED_ALL, Row, Summary
 from bench.words import SAID, SHORT, ratio
@@ -30,7 +30,8 @@ def notes(result: Result, summary: Summary) -> Iterator[str]:
         for found in row.control.divergences:
             yield f"{where}, control: {_difference(found, 'plain again')}."
         yield from _answers(where, row, SHORT[result.other])
-        if row.verdict == "not shown" and result.kind == "speedup":
+        told = row.tpot.prompts >= TELLING
+        if row.verdict == "not shown" and result.kind == "speedup" and told:
             needed = prompts_for(HINT, spread(row.tpot).log_sd)
             yield (
                 f"{where}: about {needed} prompts would show {HINT:g}x with a chance of "

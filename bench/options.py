@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
-from click.core import ParameterSource
 from pydantic import ValidationError
 
 from bench.errors import UsageProblemError
@@ -17,8 +16,10 @@ from bench.workloads import DEFAULT_MAX_TOKENS, FileSource, Profile, choose, fro
 from neuron.models import BUNDLED_PREFIX
 from neuron.pair import Pair, load_pair
 
-QUICK: Mapping[str, Any] = {"workloads": ("W1", "W3", "N1"), "prompts": 2, "max_tokens": 96}
-"""What `--quick` puts in the place of defaults."""
+DEFAULT_PROMPTS = 3
+QUICK_WORKLOADS = ("W1", "W3", "N1")
+QUICK_PROMPTS = 2
+QUICK_TOKENS = 96
 PLOT_SUFFIXES = {".png", ".svg", ".pdf"}
 Command = Callable[..., Any]
 
@@ -67,8 +68,9 @@ run_options = _all(
     click.option("--profile", type=click.Choice(get_args(Profile)),
                  help="Short prompts that the bundled pair knows, or the full suite; by default "
                       "what the pair is, and the full suite with URLs."),
-    click.option("--prompts", default=3, show_default=True, type=click.IntRange(MIN_PROMPTS),
-                 help="Prompts per workload; 50 for a claim."),
+    click.option("--prompts", type=click.IntRange(MIN_PROMPTS),
+                 help=f"Prompts per workload: {DEFAULT_PROMPTS} by default, or twice what is in "
+                      "flight where that is more; 50 for a claim."),
     click.option("--rounds", default=1, show_default=True, type=click.IntRange(1),
                  help="A B B A blocks; each gives every prompt two repeats per side."),
     click.option("--concurrency", default="1", show_default=True, type=Levels(),
@@ -87,9 +89,9 @@ run_options = _all(
 
 quick_option = click.option(
     "--quick", is_flag=True,
-    help=f"A look in under two minutes on the bundled pair: {', '.join(QUICK['workloads'])}, "
-         f"{QUICK['prompts']} prompts, {QUICK['max_tokens']} tokens at most; other options go "
-         "before these.",
+    help=f"A look, one and a half to three minutes with the bundled pair: "
+         f"{', '.join(QUICK_WORKLOADS)}, {QUICK_PROMPTS} prompts, {QUICK_TOKENS} tokens at most, "
+         "as far as nothing else is given.",
 )  # fmt: skip
 
 PAIR_OPTIONS = ("pair_ref", "target", "draft", "draft_tokens")
@@ -111,16 +113,16 @@ plot_option = click.option(
 )  # fmt: skip
 
 
-def quickened(ctx: click.Context) -> Mapping[str, Any]:
-    """The context's parameters, after `--quick`: what was given stays."""
-    params = ctx.params
-    if not params["quick"]:
+def quickened(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters after `--quick`: what was given stays."""
+    if not params["quick"] or params["workloads"] or params["workload_files"]:
         return params
-    own = {"workloads"} if params["workload_files"] else set()
-    return params | {
-        name: value
-        for name, value in QUICK.items()
-        if name not in own and ctx.get_parameter_source(name) is ParameterSource.DEFAULT
+    # A longer answer, or another model's, would only be cut off.
+    tokens = QUICK_TOKENS if chosen_profile(params) == "bundled" else None
+    return {
+        **params,
+        "workloads": QUICK_WORKLOADS,
+        "max_tokens": params["max_tokens"] or tokens,
     }
 
 
@@ -140,13 +142,14 @@ def chosen_pair(params: Mapping[str, Any]) -> Pair:
 def chosen_settings(params: Mapping[str, Any]) -> Settings:
     open_loop = params.get("rate") is not None
     profile = chosen_profile(params)
+    prompts = chosen_prompts(params)
     own = [from_file(path.absolute()) for path in params["workload_files"]]
     for one in own:
         # Now, not when the engines run: are there enough of them?
-        one.examples(params["prompts"], params["seed"])
+        one.examples(prompts, params["seed"])
     return Settings(
         workloads=tuple(one.name for one in choose(params["workloads"], profile, own)),
-        prompts=params["prompts"],
+        prompts=prompts,
         rounds=params["rounds"],
         concurrency=(OPEN_LOOP,) if open_loop else params["concurrency"],
         max_tokens=params["max_tokens"] or DEFAULT_MAX_TOKENS[profile],
@@ -163,6 +166,24 @@ def chosen_settings(params: Mapping[str, Any]) -> Settings:
             if isinstance(one.source, FileSource)
         ),
     )
+
+
+def chosen_prompts(params: Mapping[str, Any]) -> int:
+    """A block sends each prompt once: fewer than are to be in flight never are."""
+    loads: dict[str, int] = {
+        "--burst": params.get("burst", 1),
+        "--concurrency": 1 if params.get("rate") else max(params["concurrency"]),
+    }
+    option, most = max(loads.items(), key=lambda one: one[1])
+    given: int | None = params["prompts"]
+    if given is None:
+        quick = params.get("quick", False)
+        return max(QUICK_PROMPTS, most) if quick else max(DEFAULT_PROMPTS, 2 * most)
+    if given < most:
+        raise UsageProblemError(
+            f"--prompts {given} never fills {option} {most}: give {most} or more."
+        )
+    return given
 
 
 def chosen_profile(params: Mapping[str, Any]) -> Profile:

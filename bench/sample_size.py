@@ -9,6 +9,8 @@ from scipy.stats import norm, t
 from bench.stats import CONFIDENCE, Paired
 
 POWER = 0.9
+TELLING = 5
+"""Fewer prompts do not tell a spread: half of such pilots would ask for less than half."""
 LEAST = 20
 """Fewer do not tell the spread itself, on which the answer rests."""
 CLAIM = 50
@@ -31,7 +33,7 @@ def spread(data: Paired) -> Spread:
 def prompts_for(effect: float, log_sd: float, power: float = POWER) -> int:
     """Prompts with which a true speedup of `effect` has its interval above 1 with `power`.
 
-    Of the paired mean, by the normal approximation; the ratio of medians needs about as many where
+    Of the paired mean, by Student's t; the ratio of medians needs about as many where
     both arms' TPOT spread little from prompt to prompt, and more elsewhere.
     """
     if effect <= 0 or effect == 1:

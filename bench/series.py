@@ -142,7 +142,8 @@ FIGURES = (
     Definition(
         "interval", "", "95 % BCa bootstrap, 10 000 resamples over prompts with each prompt's "
         "repeats kept together, expanded by Student's t and n/(n-1) (Hesterberg 2015); percentile "
-        "where BCa is not defined; below 8 prompts in all, t times the bootstrap's standard error",
+        "where BCa is not defined; below 8 prompts of a workload, t times the bootstrap's standard "
+        "error",
     ),
     Definition(
         "verdict", "", "faster or slower: the interval is wholly on one side of 1, else not "

@@ -18,7 +18,7 @@ RESAMPLES = 10_000
 CONFIDENCE = 0.95
 MIN_PROMPTS = 2
 FEW_PROMPTS = 8
-"""In all groups: with fewer, no quantile of the resamples reaches far enough beyond the data."""
+"""In a group: with fewer, no quantile of the resamples reaches far enough beyond the data."""
 _BATCH = 1000
 
 Floats = NDArray[np.float64]
@@ -32,7 +32,9 @@ class Estimate:
     high: float
 
     def exp(self) -> "Estimate":
-        return Estimate(math.exp(self.value), math.exp(self.low), math.exp(self.high))
+        with np.errstate(over="ignore"):
+            value, low, high = np.exp([self.value, self.low, self.high])
+        return Estimate(float(value), float(low), float(high))
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,12 @@ def interval(
 
     `statistic` takes one index array (..., prompts) per group and reduces the last axis.
     Percentile where BCa is not defined: every resample, or every leave-one-out value, is the same.
-    Below FEW_PROMPTS, the bootstrap's standard error times the same reach.
+    Below FEW_PROMPTS in a group, the bootstrap's standard error times the same reach.
     """
     if min(groups, default=0) < MIN_PROMPTS:
         raise ValueError(f"an interval needs at least {MIN_PROMPTS} prompts in every group")
     everything = tuple(np.arange(size) for size in groups)
-    few, reach = sum(groups) < FEW_PROMPTS, _reach(groups)
+    few, reach = min(groups) < FEW_PROMPTS, _reach(groups, statistic)
     level = CONFIDENCE if few else float(2 * norm.cdf(reach) - 1)
     options: dict[str, Any] = {
         "n_resamples": resamples,
@@ -90,25 +92,49 @@ def interval(
             rng=np.random.default_rng(seed),
             **options,
         )
-    value, bounds = float(statistic(everything)), np.array([*result.confidence_interval])
-    if few:
+        value = float(statistic(everything))
         error = float(result.bootstrap_distribution.std())
+    if few:
         return Estimate(value, value - reach * error, value + reach * error)
+    bounds = np.array([*result.confidence_interval])
     if np.isnan(bounds).any():
         tail = (1 - level) / 2
         bounds = np.quantile(result.bootstrap_distribution, [tail, 1 - tail])
     return Estimate(value, float(bounds[0]), float(bounds[1]))
 
 
-def _reach(groups: Sequence[int]) -> float:
+def _reach(groups: Sequence[int], statistic: Callable[[Sequence[Indices]], Floats]) -> float:
     """Standard errors on each side of the value: Student's, and the bootstrap's own is too small.
 
-    Source: Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69
-    (2015), the expanded percentile interval; here with the smallest group's size.
+    Sources: Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69
+    (2015), the expanded percentile interval; Satterthwaite, Biometrics Bulletin 2 (1946), the
+    degrees of freedom where groups differ in size or spread.
     """
-    degrees, least = sum(size - 1 for size in groups), min(groups)
+    sizes = np.array(groups, dtype=np.float64)
+    parts = _variances(groups, statistic) if len(groups) > 1 else np.ones(1)
+    if not (np.isfinite(parts).all() and parts.any()):
+        parts = np.ones(len(groups))
+    degrees = parts.sum() ** 2 / (parts**2 / (sizes - 1)).sum()
     quantile = float(t.ppf(1 - (1 - CONFIDENCE) / 2, degrees))
-    return quantile * math.sqrt(least / (least - 1))
+    return quantile * math.sqrt(float((parts * sizes / (sizes - 1)).sum() / parts.sum()))
+
+
+def _variances(groups: Sequence[int], statistic: Callable[[Sequence[Indices]], Floats]) -> Floats:
+    """What each group adds to the statistic's variance, by leaving out one prompt at a time."""
+    everything = [np.arange(size) for size in groups]
+
+    def without(place: int, one: int) -> float:
+        kept = [*everything]
+        kept[place] = np.delete(kept[place], one)
+        return float(statistic(kept))
+
+    with np.errstate(all="ignore"):
+        return np.array(
+            [
+                np.var([without(place, one) for one in range(size)]) * (size - 1)
+                for place, size in enumerate(groups)
+            ]
+        )
 
 
 def _median(values: Floats, drawn: Indices) -> Floats:
@@ -181,5 +207,9 @@ def median_difference(data: Paired, seed: int, resamples: int = RESAMPLES) -> Es
 
 
 def median_of(values: Floats, seed: int, resamples: int = RESAMPLES) -> Estimate:
-    """Median over all requests of one arm."""
-    return interval([len(values)], lambda drawn: _median(values, drawn[0]), seed, resamples)
+    """Median over all requests of one arm, each above 0."""
+
+    def statistic(drawn: Sequence[Indices]) -> Floats:
+        return np.asarray(np.log(_median(values, drawn[0])))
+
+    return interval([len(values)], statistic, seed, resamples).exp()

@@ -5,9 +5,15 @@ from collections.abc import Mapping
 from bench.record import Arm
 from bench.stats import Estimate
 
+MANY = 1000
+
 SAID: Mapping[Arm, str] = {"speculative": "speculative", "again": "plain again"}
 SHORT: Mapping[Arm, str] = {"speculative": "spec.", "again": "again"}
 
 
 def ratio(estimate: Estimate) -> str:
-    return f"{estimate.value:.2f}x [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return f"{estimate.value:.2f}x [{_plain(estimate.low)}, {_plain(estimate.high)}]"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.2f}" if value < MANY else f"{value:.0e}"

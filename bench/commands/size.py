@@ -7,7 +7,7 @@ import click
 
 from bench.commands.shared import EPILOG
 from bench.errors import UsageProblemError
-from bench.sample_size import POWER, prompts_for, spread
+from bench.sample_size import LEAST, POWER, TELLING, prompts_for, spread
 from bench.storage import read
 from bench.strict_json import dumps
 from bench.summary import summarise
@@ -42,6 +42,11 @@ def size(path: Path, speedup: float, power: float, as_json: bool) -> None:
     result = read(path)
     for row in summarise(result).rows:
         found = spread(row.tpot)
+        if found.prompts < TELLING:
+            raise UsageProblemError(
+                f"{path}: {found.prompts} prompts of {row.workload} do not tell its spread: make a "
+                f"pilot of {TELLING} or more, better {LEAST}."
+            )
         needed = prompts_for(speedup, found.log_sd, power)
         level = result.settings.level(row.concurrency)
         rows.append({"workload": row.workload, "level": level, **asdict(found),

@@ -15,11 +15,16 @@ from bench.verdict import MARGIN, in_words
 
 COLORS = {"faster": SPECULATIVE, "slower": "#c92a2a", "not shown": MUTED, "invalid": "#f08c00"}
 TICKS = (0.25, 0.33, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20)
+WIDE_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+WIDE = 15.0
+"""Above this ratio of the axis' ends the first ticks would be written over each other."""
 MIN_RANGE = (0.8, 1.3)
+BEYOND = 2.0
+"""An interval that goes further than this from all dots is cut off, with an arrow."""
 SAYS = (
     "A dot is the speedup, its line the 95 % interval over prompts. {right} Inside the grey band a "
     "difference does no harm. The scale is logarithmic: twice and half as fast are equally far "
-    "from 1."
+    "from 1. An arrow: the interval goes on."
 )
 RIGHT = {
     "speedup": "Right of 1: tokens come sooner with speculation.",
@@ -42,14 +47,16 @@ def speedups(result: Result, summary: Summary) -> Picture:
     figure = blank(8.2, height)
     grid = figure.add_gridspec(len(panels), 1, height_ratios=[len(m) for m in panels.values()])
     every = [mark.estimate for marks in panels.values() for mark in marks]
-    low = min(MIN_RANGE[0], *(one.low / 1.08 for one in every))
-    high = max(MIN_RANGE[1], *(one.high * 1.08 for one in every))
+    values = [one.value for one in every]
+    low = min(MIN_RANGE[0], max(min(one.low / 1.08 for one in every), min(values) / BEYOND))
+    high = max(MIN_RANGE[1], min(max(one.high * 1.08 for one in every), max(values) * BEYOND))
+    ticks = TICKS if high / low < WIDE else WIDE_TICKS
     for place, (level, marks) in enumerate(panels.items()):
         axes = clean(figure.add_subplot(grid[place]), result.settings.level(level))
-        _panel(axes, marks)
         axes.set_xscale("log")
         axes.set_xlim(low, high)
-        axes.xaxis.set_major_locator(FixedLocator([one for one in TICKS if low <= one <= high]))
+        _panel(axes, marks)
+        axes.xaxis.set_major_locator(FixedLocator([one for one in ticks if low <= one <= high]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.minorticks_off()
@@ -82,6 +89,12 @@ def _panel(axes: Axes, marks: Sequence[_Mark]) -> None:
     for place, mark in enumerate(marks):
         value, color = mark.estimate, COLORS[mark.verdict]
         axes.hlines(place, value.low, value.high, color=color, linewidth=2.2, zorder=2)
+        left, right = axes.get_xlim()
+        for end, beyond, arrow in (
+            (left, value.low < left, "<"), (right, value.high > right, ">")
+        ):  # fmt: skip
+            if beyond:
+                axes.plot(end, place, arrow, color=color, markersize=7, clip_on=False, zorder=3)
         axes.plot(
             value.value, place, "D" if mark.together else "o", color=color, zorder=3,
             markersize=7 if mark.together else 6,

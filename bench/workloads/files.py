@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageProblemError
+from bench.stats import MIN_PROMPTS
 from bench.workloads.entries import FaultError, body_of, chat_of, schema_of
 from bench.workloads.jsons import judge_json, valid_json
 from bench.workloads.workload import Example, Outcome, Workload
@@ -32,8 +33,12 @@ class FileSource:
         there = len(self.requests)
         if count > there:
             raise UsageProblemError(
-                f"--prompts {count}: {self.path} has {there} requests; give --prompts {there} or "
-                "less."
+                f"--prompts {count}: {self.path} has {there} requests; "
+                + (
+                    f"give --prompts {there} or less."
+                    if there >= MIN_PROMPTS
+                    else f"an interval needs {MIN_PROMPTS}."
+                )
             )
         picked = sorted(random.Random(f"file:{seed}").sample(range(there), count))
         return [self.requests[place] for place in picked]

@@ -73,11 +73,13 @@ def measured(workload: str, prompt: int, repeat: int, arm: Arm, answer: Reply) -
     )
 
 
-def result(*workloads: str, wrong: int | None = None, broken: str | None = None) -> Result:
+def result(
+    *workloads: str, wrong: int | None = None, broken: str | None = None, prompts: int = 3
+) -> Result:
     """Structured answers take 4 tokens a step of 60 ms against 40 ms a token; controls take 1."""
     requests = []
     for place, workload in enumerate(choose(workloads)):
-        for prompt in range(3):
+        for prompt in range(prompts):
             tokens = tuple(range(9 + 4 * (prompt + place)))
             for repeat in range(2):
                 for arm in ("plain", "speculative"):
@@ -102,7 +104,7 @@ def result(*workloads: str, wrong: int | None = None, broken: str | None = None)
         other="speculative",
         settings=Settings(
             workloads=workloads,
-            prompts=3,
+            prompts=prompts,
             rounds=1,
             concurrency=(1,),
             max_tokens=64,
@@ -140,7 +142,7 @@ def result(*workloads: str, wrong: int | None = None, broken: str | None = None)
                 temperature=one.temperature,
             )
             for one in choose(workloads)
-            for index in range(3)
+            for index in range(prompts)
         ),
         requests=tuple(requests),
         blocks=tuple(_blocks(requests)),

@@ -34,7 +34,7 @@ async def test_an_answer_and_a_table(capsys: pytest.CaptureFixture[str]) -> None
     )
     assert "9 tokens; of the draft's proposals 7 accepted, 7 rejected." in out
     assert "structured, all" in out
-    assert "A taste with 3 prompts per workload" in out
+    assert "A taste with 3 prompts of 4 workloads" in out
 
 
 @pytest.mark.parametrize(

@@ -80,9 +80,41 @@ def test_quick_stands_in_for_defaults_only(
     assert told == {
         "all": (("json_extract", "sql", "prose"), 2, 96),
         "some": (("hex",), 3, 64),
-        "own": (("mine",), 2, 96),
+        "own": (("mine",), 2, 320),
     }
     assert capsys.readouterr().out.count("A LOOK, NO CLAIM") == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "prompts"),
+    [
+        ((), 3),
+        (("--concurrency", "1,4"), 8),
+        (("--quick", "--concurrency", "4"), 4),
+        (("--rate", "500", "--burst", "3"), 6),
+        (("--concurrency", "2", "--prompts", "2"), 2),
+    ],
+)
+def test_there_are_prompts_for_all_that_is_to_be_in_flight(
+    given: tuple[str, ...], prompts: int, tmp_path: Path
+) -> None:
+    with two_engines() as (urls, *_):
+        run(*urls, "-w", "hex", *given, "--warmup", "0", "--out", str(tmp_path))
+    assert stored(tmp_path).settings.prompts == prompts
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--concurrency", "4", "--prompts", "3"), "--prompts 3 never fills --concurrency 4"),
+        (("--rate", "5", "--burst", "8", "--prompts", "2"), "--prompts 2 never fills --burst 8"),
+    ],
+)
+def test_a_load_that_would_not_be_reached_is_refused(
+    given: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*given) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_an_open_loop_sends_both_arms_the_same_arrivals(
@@ -192,10 +224,13 @@ def test_the_docs_have_each_definition() -> None:
 
 def test_a_pilot_says_how_many_prompts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "r.json"
-    path.write_text(result("sql").model_dump_json())
+    path.write_text(result("sql", prompts=5).model_dump_json())
     assert run("size", str(path), "--json") == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
-    assert (row["needed"], row["prompts"]) == (20, 3)
+    assert (row["needed"], row["prompts"]) == (20, 5)
     assert run("size", str(path)) == 0
     assert "20 prompts show 1.1x with a chance of 90%" in capsys.readouterr().out
+    path.write_text(result("sql").model_dump_json())
+    assert run("size", str(path)) == 2
+    assert "3 prompts of sql do not tell its spread" in capsys.readouterr().err
     assert run("size", str(path), "--speedup", "1") == 2

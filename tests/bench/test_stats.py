@@ -16,6 +16,7 @@ from bench.stats import (
     geometric_mean_ratio,
     interval,
     median_difference,
+    median_of,
     pooled_speedup,
     ratio_of_medians,
     total_ratio,
@@ -129,16 +130,35 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(
     assert 0.91 <= covered <= (0.98 if prompts > 5 else 0.995)
 
 
-@pytest.mark.parametrize(("groups", "prompts"), [(2, 2), (3, 3), (7, 3)])
+@pytest.mark.parametrize(
+    ("prompts", "spreads", "least"),
+    [
+        ((2, 2), (0.15, 0.15), 0.91),
+        ((2,) * 4, (0.15,) * 4, 0.91),
+        ((3,) * 7, (0.15,) * 7, 0.91),
+        ((3,) * 7, (0.6, *(0.05,) * 6), 0.91),
+        ((2, 50), (0.15, 0.15), 0.84),
+    ],
+)
 def test_the_pooled_interval_covers_the_truth_with_few_prompts_too(
-    groups: int, prompts: int
+    prompts: tuple[int, ...], spreads: tuple[float, ...], least: float
 ) -> None:
     rng = np.random.default_rng(16)
+    trials = 200
     found = [
-        pooled_speedup([simulated(rng, 1.7, prompts, 0.15) for _ in range(groups)], 0, FEW)
-        for _ in range(TRIALS)
+        pooled_speedup(
+            [simulated(rng, 1.7, *one) for one in zip(prompts, spreads, strict=True)], 0, FEW
+        )
+        for _ in range(trials)
     ]
-    assert 0.91 <= sum(one.low <= 1.7 <= one.high for one in found) / TRIALS <= 0.995
+    assert least <= sum(one.low <= 1.7 <= one.high for one in found) / trials <= 0.999
+
+
+def test_a_time_is_never_below_nothing() -> None:
+    found = median_of(np.array([[20.0, 22.0], [40.0, 41.0]]), 0, FEW)
+    assert found.value == pytest.approx(31, rel=0.02)
+    assert 0 < found.low < 20
+    assert found.high > 41
 
 
 @pytest.mark.parametrize("prompts", [2, 3, 5, 8, 50])

@@ -106,7 +106,7 @@ def test_a_client_that_was_the_limit_has_its_exit_code_here_too(
         (("--plain-url", "http://a"), "give both"),
         (("--plain-url", "http://a", "--speculative-url", "http://b", "-k", "2"), "not be used"),
         (("-k", "99"), "--num-draft-tokens 99"),
-        (("--concurrency", "64"), "max_num_seqs"),
+        (("--concurrency", "64", "--prompts", "64"), "max_num_seqs"),
         (("--temperature", "x"), "no list of numbers"),
     ],
 )
