@@ -37,9 +37,9 @@ CMD ["--host", "0.0.0.0"]
 
 # Gateway and real vLLM on the CPU with the bundled pair, for a trial: whoever reaches it is served.
 FROM python AS cpu
-# Its version follows the base image, which is what is pinned.
+# Their versions follow the base image, which is what is pinned. vLLM compiles its kernels while it starts.
 # hadolint ignore=DL3008
-RUN apt-get update && apt-get install --yes --no-install-recommends libnuma1 \
+RUN apt-get update && apt-get install --yes --no-install-recommends g++ libnuma1 \
     && rm -rf /var/lib/apt/lists/*
 COPY requirements/torch.txt requirements/cpu.txt /tmp/
 RUN pip install --no-deps --require-hashes --requirement /tmp/torch.txt \

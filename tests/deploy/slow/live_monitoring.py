@@ -192,11 +192,17 @@ async def traffic(http: httpx.AsyncClient) -> None:
                 tasks.start_soon(ask, http, asked)
 
 
+def picture_folder(otherwise: Path) -> Path:
+    folder = Path(os.environ.get("PICTURES", str(otherwise)))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @pytest.mark.anyio
 async def test_no_query_and_no_alert_asks_for_what_is_not_there(
     tmp_path: Path, spec_engine: Engine
 ) -> None:
-    pictures = Path(os.environ.get("PICTURES", str(tmp_path)))
+    pictures = picture_folder(tmp_path)
     async with watched(tmp_path, spec_engine) as run:
         async with httpx.AsyncClient(
             base_url=run.gateway.url, trust_env=False, timeout=WAIT_S, headers=bearer("user")
