@@ -12,8 +12,8 @@ SHORT: Mapping[Arm, str] = {"speculative": "spec.", "again": "again"}
 
 
 def ratio(estimate: Estimate) -> str:
-    return f"{estimate.value:.2f}x [{_plain(estimate.low)}, {_plain(estimate.high)}]"
+    return f"{estimate.value:.2f}x [{_bound(estimate.low)}, {_bound(estimate.high)}]"
 
 
-def _plain(value: float) -> str:
+def _bound(value: float) -> str:
     return f"{value:.2f}" if value < MANY else f"{value:.0e}"

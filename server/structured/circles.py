@@ -14,33 +14,30 @@ LISTS = ("allOf", "anyOf", "oneOf")
 SINGLE = ("not", "if", "then", "else")
 
 
-class CircleError(ValueError):
-    """The text is a clause for the client."""
-
-
-def refuse_circles(schema: object) -> None:
-    """Raises CircleError, and RecursionError for a schema that is nested too deeply."""
+def circle(schema: object) -> str | None:
+    """What leads back to itself, as it is written. RecursionError if nested too deeply."""
     done: set[int] = set()
 
-    def follow(node: object, above: frozenset[int]) -> None:
+    def follow(node: object, above: frozenset[int]) -> str | None:
         if not isinstance(node, dict) or id(node) in done:
-            return
+            return None
         below = above | {id(node)}
         for name, inner in _in_place(node, schema):
-            if id(inner) in below:
-                raise CircleError(f"{name} leads back to itself")
-            follow(inner, below)
+            found = name if id(inner) in below else follow(inner, below)
+            if found:
+                return found
         done.add(id(node))
+        return None
 
-    for node in _nodes(schema):
-        follow(node, frozenset())
+    return next(filter(None, (follow(node, frozenset()) for node in nodes(schema))), None)
 
 
-def _nodes(value: object) -> Iterator[object]:
+def nodes(value: object) -> Iterator[object]:
+    """The value and all within it."""
     yield value
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for one in inner:
-        yield from _nodes(one)
+        yield from nodes(one)
 
 
 def _in_place(node: dict[str, Any], root: object) -> Iterator[tuple[str, object]]:

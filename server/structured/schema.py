@@ -14,7 +14,7 @@ from jsonschema.exceptions import SchemaError
 from jsonschema.protocols import Validator
 from referencing import Registry
 
-from server.structured.circles import CircleError, refuse_circles
+from server.structured.circles import circle, nodes
 from server.structured.limits import searches, spend
 
 MAX_CHARS = 128 * 1024
@@ -61,14 +61,14 @@ def _compiled(text: str) -> Schema:
     try:
         base.check_schema(cast(dict[str, Any], schema))
         _refuse_uncheckable(schema)
-        refuse_circles(schema)
+        found = circle(schema)
     except SchemaError as error:
         where = "".join(f"[{json.dumps(part)}]" for part in error.absolute_path)
         raise BadSchemaError(f"{error.message[:200]} (at ${where})") from error
-    except CircleError as error:
-        raise BadSchemaError(str(error)) from error
     except RecursionError as error:
         raise BadSchemaError("it is nested too deeply") from error
+    if found:
+        raise BadSchemaError(f"{found} leads back to itself")
     # A registry of its own: jsonschema would otherwise fetch what a $ref names.
     return Schema(_bounded(base)(schema, registry=Registry()))
 
@@ -92,13 +92,9 @@ def _refuse_uncheckable(schema: object) -> None:
 
 
 def _keywords(schema: object) -> Iterator[tuple[str, object]]:
-    if isinstance(schema, dict):
-        yield from schema.items()
-        for value in schema.values():
-            yield from _keywords(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            yield from _keywords(value)
+    for node in nodes(schema):
+        if isinstance(node, dict):
+            yield from node.items()
 
 
 def _compilable(pattern: str) -> None:
